@@ -1,0 +1,74 @@
+"""Package metadata. There is no build step: kernels compile when they first run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "lvm_med_monai" / "__init__.py").read_text())
+
+RUNTIME = [
+    "monai>=1.6.1",
+    "torch>=2.8",
+    "torchvision",
+    "pytorch-ignite",
+    "numpy>=1.24",
+    "scipy",
+    "nibabel",  # NIfTI, Analyze, MGZ
+    "itk",  # MetaImage, NRRD
+    "pydicom>=3",
+    "pylibjpeg",  # pydicom's plug-in interface to the two decoders below
+    "pylibjpeg-openjpeg",  # JPEG 2000
+    "pylibjpeg-rle",  # RLE
+    "pyjpegls",  # JPEG-LS
+    "python-gdcm",  # JPEG lossless and 12-bit JPEG
+    "pillow",  # PNG shards, plain images
+    "pyarrow",  # Parquet manifests
+    "fire",  # python -m monai.bundle
+    "segmentation-models-pytorch",  # U-Net decoder
+    "tqdm",  # progress of long commands
+    "lapx>=0.11; platform_machine in 'x86_64 aarch64 arm64 AMD64'",  # fast linear assignment on CPU
+    "tensorboard",  # training curves, as in the Model Zoo's bundles
+    "pandas",  # MONAI's MetricsSaver summaries
+]
+EXTRAS = {
+    "demo": ["matplotlib"],
+    "export": ["onnx", "onnxscript"],
+    "dev": [
+        "hypothesis",
+        "jsonschema",
+        "matplotlib",
+        "mypy",
+        "onnx",
+        "onnxscript",
+        "pydicom-data",
+        "pytest>=8",
+        "ruff",
+        "SimpleITK",
+    ],
+}
+
+setup(
+    name="lvm-med-monai",
+    version=VERSION.group(1) if VERSION else "0",
+    description="LVM-Med for MONAI: self-supervised pretraining by second-order graph matching, and its bundles",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["lvm_med_monai", "lvm_med_monai.*"]),
+    package_data={"lvm_med_monai": ["py.typed"]},
+    install_requires=RUNTIME,
+    extras_require=EXTRAS,
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Healthcare Industry",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
+)
