@@ -1,0 +1,66 @@
+"""Handler that keeps the metrics of a run, epoch by epoch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from torch.optim import Optimizer
+
+
+class History:
+    """Append the trainer's metrics to a file of JSON lines: one before training, one an epoch.
+
+    A line holds ``epoch``, ``iteration``, ``learning_rate`` and every metric. Lines of epochs that a resumed run
+    repeats are dropped, so an epoch never appears twice. Attach after the handlers that compute metrics and the one
+    that resumes.
+
+    Args:
+        path: file to write.
+        optimizer: whose first learning rate is recorded.
+    """
+
+    def __init__(self, path: str | Path, optimizer: Optimizer) -> None:
+        self.path = Path(path)
+        self.optimizer = optimizer
+
+    def attach(self, engine: Engine) -> None:
+        """Register with a trainer."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def _start(self, engine: Engine) -> None:
+        if engine.state.epoch == 0:
+            self(engine)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write this epoch's line after those of earlier epochs."""
+        line = {
+            "epoch": engine.state.epoch,
+            "iteration": engine.state.iteration,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            **{name: float(value) for name, value in engine.state.metrics.items()},
+        }
+        earlier = [entry for entry in read_history(self.path) if entry["epoch"] < line["epoch"]]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(self.path.name + ".partial")
+        partial.write_text("".join(json.dumps(entry) + "\n" for entry in [*earlier, line]), encoding="utf-8")
+        os.replace(partial, self.path)
+
+
+def write_metrics(metrics: Mapping[str, float], path: str | Path) -> None:
+    """Write metrics as a JSON file, creating its folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(metrics), indent=2) + "\n", encoding="utf-8")
+
+
+def read_history(path: str | Path) -> list[dict[str, float]]:
+    """Lines of a history file, oldest first; none if there is no file."""
+    path = Path(path)
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
