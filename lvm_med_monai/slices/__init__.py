@@ -1,0 +1,75 @@
+"""Medical volumes and series -> 2D slices: readers, geometry, windows, selection, shards, command line.
+
+Names are imported when they are first used, so that the command line answers at once and nothing but `SliceReader`
+loads MONAI.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lvm_med_monai.slices.extraction import Summary, extract
+    from lvm_med_monai.slices.geometry import SliceGeometry
+    from lvm_med_monai.slices.manifest import read_manifest, read_rejects
+    from lvm_med_monai.slices.reader import SliceReader
+    from lvm_med_monai.slices.selection import SlicePolicy
+    from lvm_med_monai.slices.shards import read_slice
+    from lvm_med_monai.slices.source import Source
+    from lvm_med_monai.slices.stack import FrameError, Reject, Stack
+    from lvm_med_monai.slices.verification import Verification, verify
+    from lvm_med_monai.slices.walk import iter_stacks
+    from lvm_med_monai.slices.windows import CT_WINDOWS, Window, apply_window, default_window, to_uint8
+
+_MODULES = {
+    "CT_WINDOWS": "windows",
+    "FrameError": "stack",
+    "Reject": "stack",
+    "SliceGeometry": "geometry",
+    "SlicePolicy": "selection",
+    "SliceReader": "reader",
+    "Source": "source",
+    "Stack": "stack",
+    "Summary": "extraction",
+    "Verification": "verification",
+    "Window": "windows",
+    "apply_window": "windows",
+    "default_window": "windows",
+    "extract": "extraction",
+    "iter_stacks": "walk",
+    "read_manifest": "manifest",
+    "read_rejects": "manifest",
+    "read_slice": "shards",
+    "to_uint8": "windows",
+    "verify": "verification",
+}
+
+__all__ = [
+    "CT_WINDOWS",
+    "FrameError",
+    "Reject",
+    "SliceGeometry",
+    "SlicePolicy",
+    "SliceReader",
+    "Source",
+    "Stack",
+    "Summary",
+    "Verification",
+    "Window",
+    "apply_window",
+    "default_window",
+    "extract",
+    "iter_stacks",
+    "read_manifest",
+    "read_rejects",
+    "read_slice",
+    "to_uint8",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
