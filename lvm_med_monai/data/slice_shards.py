@@ -81,6 +81,6 @@ def _spaced(rows: list[dict[str, Any]], every_mm: float) -> list[dict[str, Any]]
 def windowed(pixels: Any, row: Mapping[str, Any]) -> torch.Tensor:
     """Channel-first float32 in [0, 1]: grey slices (H, W) through the row's window, colour (H, W, 3) by 255."""
     if pixels.ndim == 3:
-        return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+        return torch.tensor(pixels).permute(2, 0, 1).float() / 255
     window = Window(row["window_lower"], row["window_upper"])
     return torch.from_numpy(apply_window(pixels, window))[None]

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from lvm_med_monai.engines import GraphMatchingObjective
 from lvm_med_monai.graph import GraphEncoder
+from lvm_med_monai.losses import MatchingStatistics
 from lvm_med_monai.metrics import MatchingProtocol, embedding_spread
 from lvm_med_monai.networks import PretrainingNetwork
 
@@ -69,18 +70,23 @@ class LossStatistics:
         output = engine.state.output
         self._sums["loss"] += float(output["loss"].detach())
         self._sums["embedding_spread"] += float(embedding_spread(output["pred"].z_s.detach()))
-        if isinstance(self.objective, GraphMatchingObjective):
-            for name in _AVERAGED:
-                self._sums[name] += float(getattr(self.objective.loss.statistics, name))
+        statistics = self._statistics()
+        for name in _AVERAGED if statistics else ():
+            self._sums[name] += float(getattr(statistics, name))
         self._count += 1
 
     def _publish(self, engine: Engine) -> None:
         for name, total in self._sums.items():
             engine.state.metrics[name] = total / self._count
-        if isinstance(self.objective, GraphMatchingObjective):
-            engine.state.metrics["clean_accuracy"] = float(self.objective.loss.statistics.clean_accuracy())
+        statistics = self._statistics()
+        if statistics is not None:
+            engine.state.metrics["clean_accuracy"] = float(statistics.clean_accuracy())
         self._sums.clear()
         self._count = 0
+
+    def _statistics(self) -> MatchingStatistics | None:
+        """Statistics of the last step; None for losses other than graph matching."""
+        return self.objective.loss.statistics if isinstance(self.objective, GraphMatchingObjective) else None
 
 
 @dataclass(frozen=True)
