@@ -111,16 +111,13 @@ def test_fine_tuning_evaluation_and_inference_on_dicom(pretrained, datalist, tmp
     (mask,) = (tmp_path / "run" / "eval").glob("*_seg.nii.gz")
     truth = nib.load(DATA / "abdomen_ct_dicom" / "organs.nii.gz")
     assert sorted(nib.load(mask).shape) == sorted(truth.shape)
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    (scans / "series").symlink_to(DATA / "abdomen_ct_dicom" / "series")
     inference = {
         **TINY,
         "slice_size": "[64,64]",
         "pixel_mm": 6,
-        "dataset_dir": DATA / "abdomen_ct_dicom" / "series" / "..",
-    }
-    scans = tmp_path / "scans"
-    scans.mkdir()
-    (scans / "series").symlink_to(DATA / "abdomen_ct_dicom" / "series")
-    inference |= {
         "dataset_dir": scans,
         "ckpt_path": tmp_path / "run" / "model_final.pt",
         "output_dir": tmp_path / "masks",

@@ -1,0 +1,216 @@
+"""Second-order graph matching as a training loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lvm_med_monai.graph import GraphView
+from lvm_med_monai.losses.presets import GraphMatchingRecipe
+from lvm_med_monai.matching import (
+    Estimate,
+    MatchingProblem,
+    combine,
+    edge_affinity,
+    imle,
+    local_affinity,
+    sinkhorn,
+    solve,
+    vertex_affinity,
+)
+
+
+def matching_loss(problem: MatchingProblem, estimate: Estimate) -> torch.Tensor:
+    """Hamming loss whose gradient on the affinities is that of ``estimate``, divided by the number of graphs.
+
+    ``mean(hamming) + s - detach(s)`` with ``s = mean(<c_v, g_v> + <c_e, g_e>)``. The estimate is a constant, so scaling
+    the loss, adding up batches or averaging over devices scales the gradient and changes nothing else.
+
+    Args:
+        problem: affinities inside autograd.
+        estimate: gradient estimate of the same problems.
+
+    Returns:
+        Scalar; its value is the Hamming loss of Eq. 5, summed over a graph, mean over graphs.
+    """
+    s = (problem.c_v * estimate.g_v).sum(dim=(1, 2))
+    if estimate.v is not None and estimate.shifted is not None:
+        for v, shifted in zip(estimate.v, estimate.shifted, strict=True):
+            s = s + (problem.edge_score(v) - problem.edge_score(shifted)) / len(estimate.v)
+    if estimate.plan is not None and problem.second_order:
+        identity = torch.arange(problem.c_v.shape[1], device=s.device).expand(problem.c_v.shape[:2])
+        s = s + problem.soft_edge_score(estimate.plan) - problem.edge_score(identity)
+    s = s.mean()
+    return estimate.hamming.mean().to(s) + s - s.detach()
+
+
+@dataclass(frozen=True, eq=False)
+class MatchingStatistics:
+    """What a step tells about the matching. Tensors stay on their device; reading one waits for it.
+
+    Attributes:
+        hamming: Hamming loss, mean over graphs.
+        accuracy: share of nodes matched to their own second view, under noise (of the plan, for ``sinkhorn``).
+        nonzero: share of the graphs with a gradient.
+        skipped: share of the second solves that were not needed.
+        edge_share: share of the edges in the score of the identity, absolute values.
+        c_v: vertex affinities without noise, shape (B, N, N).
+    """
+
+    hamming: torch.Tensor
+    accuracy: torch.Tensor
+    nonzero: torch.Tensor
+    skipped: torch.Tensor
+    edge_share: torch.Tensor
+    c_v: torch.Tensor
+
+    def clean_accuracy(self) -> torch.Tensor:
+        """Return the accuracy of the first-order matching of ``c_v`` without noise: one assignment a graph."""
+        # a generator of its own: asking must not change the training
+        v = solve(MatchingProblem(self.c_v), generator=torch.Generator().manual_seed(0)).v
+        return (v == torch.arange(v.shape[1], device=v.device)).double().mean()
+
+
+class GraphMatchingLoss(nn.Module):
+    """Match the graphs of two views of the same images; the loss counts the nodes that miss their own image.
+
+    The module has no parameters. It computes in float32 (float64 for float64 features), also under autocast.
+
+    Args:
+        recipe: settings; see ``preset``.
+        seed: seed of the noise and of the solver's relabelling. The state of the generator is part of the module's
+            state, so that training resumes as it would have gone on. Use another seed on each device.
+
+    Example:
+        >>> from lvm_med_monai.graph import GraphEncoder
+        >>> from lvm_med_monai.losses import preset
+        >>> recipe = preset("stable", graph_size=16, local="none")
+        >>> graphs = GraphEncoder(128, recipe.graph_size, recipe.k, recipe.message_passing)
+        >>> loss = GraphMatchingLoss(recipe)
+        >>> z_s = torch.randn(32, 128, generator=torch.Generator().manual_seed(0))  # projected features of view s
+        >>> z_t = z_s + 0.01  # and of view t
+        >>> loss(graphs(z_s), graphs(z_t)).item()
+        0.0
+
+    References:
+        LVM-Med, arXiv 2306.11925, section 3.2, Alg. 1.
+    """
+
+    def __init__(self, recipe: GraphMatchingRecipe, seed: int = 0) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.generator = torch.Generator().manual_seed(seed)
+        self.statistics: MatchingStatistics | None = None
+
+    def forward(
+        self,
+        view_s: GraphView,
+        view_t: GraphView,
+        maps_s: torch.Tensor | None = None,
+        maps_t: torch.Tensor | None = None,
+        positions_s: torch.Tensor | None = None,
+        positions_t: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the loss of one step, a scalar; node i of both graphs shows the same image.
+
+        Args:
+            view_s: graphs of the first view.
+            view_t: graphs of the second view.
+            maps_s: dense features of the first view, shape (B, N, D, R, S). Needed for a local term.
+            maps_t: dense features of the second view.
+            positions_s: centres of the map cells in normalised image coordinates, shape (B, N, R, S, 2), mirrored where
+                the view was flipped. Needed for ``local="feature+location"``.
+            positions_t: the same for the second view.
+
+        Raises:
+            ValueError: maps or positions that the recipe needs are missing, or shapes do not fit together.
+        """
+        with torch.autocast(view_s.h.device.type, enabled=False):
+            problem = self.problem(view_s, view_t, maps_s, maps_t, positions_s, positions_t)
+            estimate = self.estimate(problem)
+            self.statistics = _statistics(problem, estimate)
+            return matching_loss(problem, estimate)
+
+    def problem(
+        self,
+        view_s: GraphView,
+        view_t: GraphView,
+        maps_s: torch.Tensor | None = None,
+        maps_t: torch.Tensor | None = None,
+        positions_s: torch.Tensor | None = None,
+        positions_t: torch.Tensor | None = None,
+    ) -> MatchingProblem:
+        """Return the matching problems of two views, without noise and inside autograd; arguments as ``forward``."""
+        recipe = self.recipe
+        h_s, h_t = _full_precision(view_s.h), _full_precision(view_t.h)
+        if h_s.shape != h_t.shape or h_s.shape[1] != recipe.graph_size:
+            raise ValueError(
+                f"both views must have shape (B, {recipe.graph_size}, C), got {tuple(h_s.shape)} and {tuple(h_t.shape)}"
+            )
+        c_v = vertex_affinity(h_s, h_t)
+        if recipe.local != "none":
+            if maps_s is None or maps_t is None:
+                raise ValueError(f"local={recipe.local!r} needs maps_s and maps_t; or set local='none'")
+            cells_s, cells_t = (_full_precision(maps).flatten(3).mT for maps in (maps_s, maps_t))
+            grid_s, grid_t = (
+                None if p is None else _full_precision(p).flatten(2, 3) for p in (positions_s, positions_t)
+            )
+            location = "all" if recipe.local == "feature+location" else "none"
+            gamma = recipe.matches_kept(cells_s.shape[2])
+            local = local_affinity(cells_s, cells_t, gamma, grid_s, grid_t, location, recipe.vertex_form)
+            c_v = combine(recipe.alpha, c_v, local)
+        if not recipe.second_order:
+            return MatchingProblem(c_v)
+        return MatchingProblem(
+            c_v,
+            view_s.edges,
+            view_t.edges,
+            d_s=edge_affinity(h_s, view_s.edges),
+            d_t=edge_affinity(h_t, view_t.edges),
+            edge_weight=recipe.weight_of_edges,
+        )
+
+    def estimate(self, problem: MatchingProblem) -> Estimate:
+        """Return the gradient estimate that the recipe names."""
+        recipe = self.recipe
+        if recipe.estimator == "sinkhorn":
+            return sinkhorn(problem, recipe.temperature)
+        return imle(
+            problem,
+            recipe.lambda_,
+            recipe.samples,
+            recipe.vertex_noise,
+            recipe.edge_noise,
+            recipe.noise_centred,
+            recipe.margin,
+            generator=self.generator,
+        )
+
+    def get_extra_state(self) -> torch.Tensor:
+        """Return the state of the noise generator, for checkpoints."""
+        return self.generator.get_state()
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Restore the state of the noise generator."""
+        self.generator.set_state(state.cpu())
+
+
+def _full_precision(x: torch.Tensor) -> torch.Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+@torch.no_grad()
+def _statistics(problem: MatchingProblem, estimate: Estimate) -> MatchingStatistics:
+    nodes = problem.c_v.shape[1]
+    identity = torch.arange(nodes, device=problem.c_v.device).expand(problem.c_v.shape[:2])
+    vertex, edge = problem.vertex_score(identity).abs(), problem.edge_score(identity).abs()
+    return MatchingStatistics(
+        hamming=estimate.hamming.mean(),
+        accuracy=1 - estimate.hamming.mean() / (2 * nodes),
+        nonzero=estimate.nonzero.mean(),
+        skipped=estimate.skipped.mean(),
+        edge_share=(edge / (vertex + edge).clamp(min=torch.finfo(edge.dtype).tiny)).mean(),
+        c_v=problem.c_v.detach(),
+    )

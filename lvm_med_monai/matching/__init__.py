@@ -1,0 +1,30 @@
+"""Graphs -> assignment -> gradient. README.md derives it from the paper's equations."""
+
+from __future__ import annotations
+
+from lvm_med_monai.matching.affinity import combine, edge_affinity, vertex_affinity
+from lvm_med_monai.matching.estimator import Estimate, hamming_loss, imle, saturation_bound, sinkhorn
+from lvm_med_monai.matching.lap import assign
+from lvm_med_monai.matching.local import local_affinity
+from lvm_med_monai.matching.perturbation import perturb
+from lvm_med_monai.matching.problem import MatchingProblem
+from lvm_med_monai.matching.qap import Solution, solve
+from lvm_med_monai.matching.sinkhorn import sinkhorn_plan
+
+__all__ = [
+    "Estimate",
+    "MatchingProblem",
+    "Solution",
+    "assign",
+    "combine",
+    "edge_affinity",
+    "hamming_loss",
+    "imle",
+    "local_affinity",
+    "perturb",
+    "saturation_bound",
+    "sinkhorn",
+    "sinkhorn_plan",
+    "solve",
+    "vertex_affinity",
+]
