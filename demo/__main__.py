@@ -7,9 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-from demo.pipeline import stages
-from demo.plan import FULL, ROOT, SHORT
-from demo.stages import StageError, run_stages
+from demo.pipeline import stage_groups
+from demo.plan import FULL, ROOT, SHORT, Plan
+from demo.schedule import run_groups
+from demo.stages import StageError
 
 
 def main() -> int:
@@ -20,7 +21,7 @@ def main() -> int:
     arguments = parser.parse_args()
     plan, output = (FULL if arguments.full else SHORT), arguments.output.resolve()
     try:
-        seconds = run_stages(stages(plan, output), output, lambda message: print(message, flush=True))
+        seconds = run_groups(stage_groups(plan, output), output, lambda message: print(message, flush=True))
     except KeyboardInterrupt:
         print("\ninterrupted: run the same command again to go on", file=sys.stderr)
         return 130
@@ -33,7 +34,7 @@ def main() -> int:
     return 0
 
 
-def _report(plan, output: Path, seconds: dict[str, float]) -> None:  # type: ignore[no-untyped-def]
+def _report(plan: Plan, output: Path, seconds: dict[str, float]) -> None:
     """Imported late: matplotlib and MONAI take seconds to start, and progress should show at once."""
     from demo.figures import all_figures
     from demo.report import write_report

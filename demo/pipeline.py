@@ -10,8 +10,8 @@ from demo.plan import DATA, PRETRAINING, SEGMENTATION, SOURCES, Arm, Plan
 from demo.stages import Stage
 
 
-def stages(plan: Plan, output: Path) -> list[Stage]:
-    """Everything to run, in order; writes the small input files that the commands read."""
+def stage_groups(plan: Plan, output: Path) -> list[list[Stage]]:
+    """Everything to run, in groups of stages that do not need each other; writes the input files of the commands."""
     _write_inputs(output)
     pretraining = [
         _pretrain(plan, arm, seed, output)
@@ -20,7 +20,7 @@ def stages(plan: Plan, output: Path) -> list[Stage]:
         for seed in range(plan.pretraining_seeds)
     ]
     fine_tuning = [_fine_tune(plan, arm, seed, output) for arm in plan.arms for seed in range(plan.fine_tuning_seeds)]
-    return [_extract(output), *pretraining, *fine_tuning]
+    return [[_extract(output)], pretraining, fine_tuning]
 
 
 def pretraining_run(output: Path, arm: Arm, seed: int) -> Path:

@@ -13,9 +13,12 @@ DATA = ROOT / "demo_data"
 
 ORGANS = ("liver", "spleen", "stomach", "aorta")
 
+PLANES = ["axial", "coronal", "sagittal"]
+"""Planes of the two nearly isotropic volumes: three times the slices from the same scans."""
+
 SOURCES: list[dict[str, Any]] = [
-    {"dataset": "chest_ct", "path": "chest_ct/ct.nii.gz", "modality": "CT", "split": "train"},
-    {"dataset": "abdomen_ct", "path": "abdomen_ct/ct.nii.gz", "modality": "CT", "split": "train"},
+    {"dataset": "chest_ct", "path": "chest_ct/ct.nii.gz", "modality": "CT", "planes": PLANES, "split": "train"},
+    {"dataset": "abdomen_ct", "path": "abdomen_ct/ct.nii.gz", "modality": "CT", "planes": PLANES, "split": "train"},
     {"dataset": "brain_mr_dicom", "path": "brain_mr_dicom", "split": "train"},
     {"dataset": "cell_nuclei", "path": "cell_nuclei/image.tif", "tile": 170, "split": "train"},
     {"dataset": "abdomen_ct_dicom", "path": "abdomen_ct_dicom/series", "split": "held_out"},
@@ -64,9 +67,9 @@ class Plan:
 
     arms: tuple[Arm, ...] = (GRAPH_MATCHING, SIMCLR, SCRATCH)
     pretraining_seeds: int = 1
-    fine_tuning_seeds: int = 3
+    fine_tuning_seeds: int = 2
     epochs: int = 24
 
 
 SHORT = Plan()
-FULL = Plan(arms=(GRAPH_MATCHING, SIMCLR, PAPER, FIRST_ORDER, SCRATCH), pretraining_seeds=3)
+FULL = Plan(arms=(GRAPH_MATCHING, SIMCLR, PAPER, FIRST_ORDER, SCRATCH), pretraining_seeds=3, fine_tuning_seeds=3)

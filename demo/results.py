@@ -10,6 +10,7 @@ from typing import Any
 
 from demo.pipeline import fine_tuning_run, pretraining_run
 from demo.plan import GRAPH_MATCHING, ORGANS, Arm, Plan
+from demo.schedule import total_seconds
 from lvm_med_monai.handlers import read_history
 
 PROBES = ("seen", "unseen_mild", "unseen", "neighbours")
@@ -24,7 +25,8 @@ def collect(plan: Plan, output: Path, seconds: dict[str, float]) -> dict[str, An
         pretraining.seconds: of that run.
         pretraining.probes.<arm>.<probe>.{accuracy,retrieval}.{first,last}: lists over seeds.
         segmentation.<organ>_dice.<arm>: lists over seeds, Dice over the test volume.
-        stages, seconds_total: seconds of each stage and of all; the report is not in them.
+        stages: seconds of each stage; stages that ran side by side overlap.
+        seconds_total: wall time of all stages, interrupted attempts included, the report not.
         versions, machine: what it ran on.
     """
     arms = [arm for arm in plan.arms if arm.pretrained]
@@ -41,7 +43,7 @@ def collect(plan: Plan, output: Path, seconds: dict[str, float]) -> dict[str, An
             for label, organ in enumerate(ORGANS)
         },
         "stages": seconds,
-        "seconds_total": round(sum(seconds.values()), 1),
+        "seconds_total": total_seconds(output),
         "versions": {package: metadata.version(package) for package in _PACKAGES},
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
     }

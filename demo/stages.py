@@ -11,9 +11,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 _START = "#### running"
 """Begins the log of each command."""
+_SUMMARY = ("files_in", "slices ", "rejected", "ok ")
+"""Lines of the extraction's and the verification's summaries that are worth showing."""
+_POLL_SECONDS = 0.2
+
+Show = Callable[[str], None]
+
+
+class StageError(RuntimeError):
+    """A command of a stage failed."""
 
 
 @dataclass(frozen=True)
@@ -34,82 +44,88 @@ class Stage:
         return hashlib.sha256(json.dumps(self.commands).encode()).hexdigest()[:16]
 
 
-class StageError(RuntimeError):
-    """A command of a stage failed."""
+@dataclass(frozen=True)
+class Record:
+    """What is known of a stage: whether it finished, and the seconds of all its attempts."""
+
+    fingerprint: str
+    finished: bool = False
+    seconds: float = 0.0
 
 
-def run_stages(stages: Sequence[Stage], output: Path, show: Callable[[str], None]) -> dict[str, float]:
-    """Run what is not finished yet, and tell the seconds that each stage took when it ran.
+def read_record(stage: Stage, output: Path) -> Record:
+    """Record of a stage in an output folder; an empty one if these commands never ran there."""
+    path = _marker(stage, output)
+    if path.is_file():
+        record = Record(**json.loads(path.read_text()))
+        if record.fingerprint == stage.fingerprint:
+            return record
+    return Record(stage.fingerprint)
 
-    A marker beside the log says that a stage is finished. Seconds of interrupted attempts count, so the sum is the
-    time that the work took, however often it was started.
+
+def run_stage(stage: Stage, output: Path, show: Show, threads: int, stop: Event) -> None:
+    """Run a stage unless it is finished, and keep a record of it whether it finishes, fails or is stopped.
+
+    Args:
+        stage: what to run.
+        output: folder of records and logs.
+        show: takes lines of progress.
+        threads: threads for the numerical libraries of its commands.
+        stop: set by others to stop the stage.
 
     Raises:
-        StageError: a command failed; the message quotes the end of its log.
+        StageError: a command failed; the message tells the cause.
     """
-    seconds = {}
-    for number, stage in enumerate(stages, start=1):
-        marker = output / "stages" / f"{stage.name.replace('/', '-')}.json"
-        record = _read(marker, stage)
-        title = f"[{number}/{len(stages)}] {stage.name}"
-        if record["finished"]:
-            show(f"{title}: done before, {record['seconds']:.0f} s")
-        else:
-            show(title)
-            _attempt(stage, marker, record["seconds"], show)
-        seconds[stage.name] = _read(marker, stage)["seconds"]
-    return seconds
-
-
-def _read(marker: Path, stage: Stage) -> dict:
-    """Record of a stage, empty if there is none for these commands."""
-    if marker.is_file():
-        record = json.loads(marker.read_text())
-        if record["fingerprint"] == stage.fingerprint:
-            return record
-    return {"fingerprint": stage.fingerprint, "finished": False, "seconds": 0.0}
-
-
-def _attempt(stage: Stage, marker: Path, seconds_before: float, show: Callable[[str], None]) -> None:
-    """Run the commands of a stage and write its marker, whether they finish, fail or are interrupted."""
+    record = read_record(stage, output)
+    if record.finished:
+        show(f"done before, {record.seconds:.0f} s")
+        return
+    marker = _marker(stage, output)
     marker.parent.mkdir(parents=True, exist_ok=True)
     start, finished = time.monotonic(), False
     try:
         for command in stage.commands:
-            _run(command, marker.with_suffix(".log"), show)
-        finished = True
+            _run(command, marker.with_suffix(".log"), show, threads, stop)
+        finished = not stop.is_set()
     finally:
-        seconds = seconds_before + time.monotonic() - start
-        record = {"fingerprint": stage.fingerprint, "finished": finished, "seconds": round(seconds, 1)}
+        seconds = round(record.seconds + time.monotonic() - start, 1)
         partial = marker.with_suffix(".partial")
-        partial.write_text(json.dumps(record))
+        partial.write_text(json.dumps(vars(Record(stage.fingerprint, finished, seconds))))
         os.replace(partial, marker)
+    if finished:
+        show(f"done, {seconds:.0f} s")
 
 
-def _run(command: Sequence[str], log: Path, show: Callable[[str], None]) -> None:
-    """Run a command, keep all that it says in a log, and show its progress lines as they come."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}
-    with log.open("a", encoding="utf-8") as sink:
+def _marker(stage: Stage, output: Path) -> Path:
+    return output / "stages" / f"{stage.name.replace('/', '-')}.json"
+
+
+def _run(command: Sequence[str], log: Path, show: Show, threads: int, stop: Event) -> None:
+    """Run a command with its output in a log, and show what in the log is progress."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": str(threads)}
+    with log.open("a+", encoding="utf-8", errors="replace") as sink:
         sink.write(f"{_START} {' '.join(command)}\n")
         sink.flush()
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, errors="replace"
-        )
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                sink.write(line)
-                if (progress := progress_of(line)) is not None:
-                    show(progress)
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-    if code:
+        with log.open(encoding="utf-8", errors="replace") as source:
+            source.seek(0, os.SEEK_END)
+            process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=environment)
+            try:
+                while process.poll() is None and not stop.wait(_POLL_SECONDS):
+                    _show_new(source.readlines(), show)
+            finally:
+                process.terminate()
+                process.wait()
+            _show_new(source.readlines(), show)
+    if process.returncode and not stop.is_set():
         raise StageError(
             f"{' '.join(command[:4])} ... failed: {cause(log.read_text(encoding='utf-8'))}\nIts log: {log}"
         )
+
+
+def _show_new(lines: Sequence[str], show: Show) -> None:
+    for line in lines:
+        if (progress := progress_of(line)) is not None:
+            show(progress)
 
 
 def cause(log: str) -> str:
@@ -119,10 +135,11 @@ def cause(log: str) -> str:
 
 
 def progress_of(line: str) -> str | None:
-    """The part of a log line worth showing, or None: epoch summaries of MONAI's StatsHandler, and our own counts."""
+    """The part of a log line worth showing, or None: summaries of epochs, and the counts of the extraction."""
     line = line.rstrip()
-    if "Epoch[" in line and "--" in line:
-        return "      " + line.split(" - INFO - ")[-1]
-    if "slices" in line and " - " not in line and "%|" not in line:
-        return "      " + line
-    return None
+    if match := re.search(r"Epoch\[(\d+)\] Metrics -- (.*)", line):
+        shown = re.findall(
+            r"\b(loss|accuracy|seen_accuracy|unseen_mild_accuracy|train_dice|val_mean_dice): (\S+)", match[2]
+        )
+        return f"epoch {match[1]}: " + ", ".join(f"{name} {value}" for name, value in shown)
+    return line if line.startswith(_SUMMARY) else None

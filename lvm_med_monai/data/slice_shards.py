@@ -52,6 +52,10 @@ class SliceShardDataset(Dataset):
             raise ValueError(f"no slice of {self.root.name} (of {table.num_rows}) has {wanted}")
         self.rows: list[dict[str, Any]] = kept if every_mm is None else _spaced(kept, every_mm)
 
+    def groups(self, *fields: str) -> list[tuple[Any, ...]]:
+        """Values of manifest fields of each slice, such as modality and data set, for balanced sampling."""
+        return [tuple(row[name] for name in fields) for row in self.rows]
+
     def __len__(self) -> int:
         """Number of slices."""
         return len(self.rows)

@@ -72,7 +72,7 @@ class GraphMatchingObjective(nn.Module):
 
 
 class EmbeddingObjective(nn.Module):
-    """A loss on the embeddings of two views, such as MONAI's ``ContrastiveLoss``, in the form that a trainer calls.
+    """A loss on the embeddings of two views, such as ``NTXentLoss``, in the form that a trainer calls.
 
     Args:
         loss: function of two embeddings (B, F).

@@ -35,7 +35,9 @@ def datalist(tmp_path_factory) -> Path:
     scan, test = DATA / "abdomen_ct", DATA / "abdomen_ct_dicom"
     volume = {"image": str(scan / "ct.nii.gz"), "label": str(scan / "organs.nii.gz")}
     series = {"image": str(test / "series"), "label": str(test / "organs.nii.gz")}
-    (root / "dataset.json").write_text(json.dumps({"training": [volume], "validation": [volume], "test": [series]}))
+    (root / "dataset.json").write_text(
+        json.dumps({"training": [volume] * 2, "validation": [volume] * 2, "test": [series]})
+    )
     return root
 
 

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from monai.losses import ContrastiveLoss
 
 from lvm_med_monai.engines import EmbeddingObjective, GraphMatchingObjective, PrepareTwoViews
 from lvm_med_monai.graph import GraphEncoder
-from lvm_med_monai.losses import GraphMatchingLoss, preset
+from lvm_med_monai.losses import GraphMatchingLoss, NTXentLoss, preset
 from lvm_med_monai.networks import PretrainingNetwork, Projector, ResNetEncoder
 from lvm_med_monai.transforms import MultiView, ViewPolicy
 
@@ -63,5 +62,5 @@ def test_embedding_objective_is_the_loss_of_the_two_embeddings():
     model = PretrainingNetwork(ResNetEncoder(18, width=8), Projector(64, 16))
     views, crops = PrepareTwoViews(MultiView(ViewPolicy(size=32)))({"image": torch.rand(4, 3, 32, 32)})
     output = model(views)
-    loss = ContrastiveLoss(temperature=0.1)
+    loss = NTXentLoss(temperature=0.1)
     torch.testing.assert_close(EmbeddingObjective(loss)(output, crops), loss(output.z_s, output.z_t))
