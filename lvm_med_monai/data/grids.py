@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import io_orientation
 
-from lvm_med_monai.slices import Stack, iter_stacks
+from lvm_med_monai.slices import Reject, Stack, iter_stacks
 
 _TOLERANCE_MM = 0.1
 """Two corners nearer than this are the same corner: headers round."""
@@ -45,10 +45,13 @@ def grid_of(path: str | Path) -> Grid:
     Raises:
         ValueError: the path holds no volume, or several.
     """
-    stacks = [found for found in iter_stacks(path) if isinstance(found, Stack)]
+    found = list(iter_stacks(path))
+    stacks = [item for item in found if isinstance(item, Stack)]
     if len(stacks) != 1:
+        rejects = sorted(f"{item.path.name}: {item.detail}" for item in found if isinstance(item, Reject))
+        refused = f"; {len(rejects)} files were refused, such as {rejects[0]}" if rejects else ""
         raise ValueError(
-            f"{Path(path).name} holds {len(stacks)} volumes, expected one: give each series its own folder"
+            f"{Path(path).name} holds {len(stacks)} volumes, expected one: give each series its own folder{refused}"
         )
     stack = stacks[0]
     affine, shape = stack.geometry.affine_ras, (stack.width, stack.height, stack.n_slices)

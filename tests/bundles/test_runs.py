@@ -156,12 +156,21 @@ def broken_mask(folder):
     return {"dataset_dir": folder}
 
 
+def corrupt_series(folder):
+    (folder / "series").mkdir()
+    (source,) = sorted((DATA / "brain_mr_dicom").glob("*_010.dcm"))
+    (folder / "series" / "slice.dcm").write_bytes(source.read_bytes()[:3000])
+    pair = {"image": "series", "label": str(DATA / "abdomen_ct" / "organs.nii.gz")}
+    (folder / "dataset.json").write_text(json.dumps({"training": [pair], "validation": [pair]}))
+    return {"dataset_dir": folder}
+
+
 BAD_INPUT = {
     "no slices": (PRETRAINING, lambda folder: {"dataset_dir": folder}, "manifest"),
     "unknown preset": (
         PRETRAINING,
         lambda folder: {"preset": "magic"},
-        "preset must be one of stable, paper, got 'magic'",
+        ", got 'magic'",
     ),
     "k not smaller than the graph": (
         PRETRAINING,
@@ -184,6 +193,7 @@ BAD_INPUT = {
         "no backbone weights at",
     ),
     "mask of another shape": (SEGMENTATION, broken_mask, "mask mask.nii.gz does not lie on the grid of ct.nii.gz"),
+    "corrupt DICOM": (SEGMENTATION, corrupt_series, "series holds 0 volumes, expected one"),
     "no datalist": (SEGMENTATION, lambda folder: {"dataset_dir": folder}, "no datalist dataset.json"),
 }
 
