@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from lvm_med_monai.graph.batch import GraphBatch, GraphView, cut_into_graphs
+from lvm_med_monai.graph.gather import gather_nodes
 from lvm_med_monai.graph.knn import knn_edges
 
 MESSAGE_PASSING = ("residual", "plain", "none")
@@ -48,11 +49,13 @@ class GraphEncoder(nn.Module):
 
     Args:
         features: channels of the projected features, C.
-        graph_size: nodes of a graph, N. The images left over from a batch join no graph.
+        graph_size: nodes of a graph from one rank, N. The images left over from a batch join no graph.
         k: neighbours of each node.
         message_passing: one of ``"residual"``, ``"plain"``, ``"none"``.
         gate: initial value of the residual gate.
         active: False starts a residual encoder in warm-up, until ``set_active(True)``.
+        gathered: join the graphs of all ranks: N is then ``graph_size`` times the number of ranks, and every rank holds
+            the whole graphs.
 
     Raises:
         ValueError: unknown ``message_passing``, or k >= graph_size.
@@ -68,6 +71,7 @@ class GraphEncoder(nn.Module):
         message_passing: str = "residual",
         gate: float = 0.5,
         active: bool = True,
+        gathered: bool = False,
     ) -> None:
         super().__init__()
         if message_passing not in MESSAGE_PASSING:
@@ -75,6 +79,7 @@ class GraphEncoder(nn.Module):
         if not 0 < k < graph_size:
             raise ValueError(f"k-NN graphs need 0 < k < graph_size, got k = {k} and graph_size = {graph_size}")
         self.features, self.graph_size, self.k, self.message_passing = features, graph_size, k, message_passing
+        self.gathered = gathered
         if message_passing != "none":
             self.convolution1 = GraphConvolution(features)
             self.convolution2 = GraphConvolution(features)
@@ -101,6 +106,7 @@ class GraphEncoder(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             z = z if z.dtype == torch.float64 else z.float()
             z = cut_into_graphs(z, self.graph_size)
+            z = gather_nodes(z) if self.gathered else z
             edges = knn_edges(z.detach(), self.k)
             return GraphView(z, self._pass_messages(z, edges), edges)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lvm_med_monai.graph import GraphView
+from lvm_med_monai.graph import GraphView, gather_nodes, world_size
 from lvm_med_monai.losses.presets import GraphMatchingRecipe
 from lvm_med_monai.matching import (
     Estimate,
@@ -20,6 +20,17 @@ from lvm_med_monai.matching import (
     solve,
     vertex_affinity,
 )
+from lvm_med_monai.matching.estimator import AdaptiveLambda
+
+
+class _TracedProblem(MatchingProblem):
+    """A problem under ``torch.compile``, which can neither branch on the values that the checks read nor take locks."""
+
+    # the cached property of the base class locks in Python 3.11
+    target_edge = property(MatchingProblem.__dict__["target_edge"].func)
+
+    def __post_init__(self) -> None:
+        pass
 
 
 def matching_loss(problem: MatchingProblem, estimate: Estimate) -> torch.Tensor:
@@ -81,12 +92,13 @@ class GraphMatchingLoss(nn.Module):
     Args:
         recipe: settings; see ``preset``.
         seed: seed of the noise and of the solver's relabelling. The state of the generator is part of the module's
-            state, so that training resumes as it would have gone on. Use another seed on each device.
+            state, so that training resumes as it would have gone on. Use another seed on each device. With gathered
+            graphs, other seeds give other noise samples of the same graphs, and equal seeds the loss of one process.
 
     Example:
         >>> from lvm_med_monai.graph import GraphEncoder
         >>> from lvm_med_monai.losses import preset
-        >>> recipe = preset("stable", graph_size=16, local="none")
+        >>> recipe = preset("stable", graph_size=16, local="none", estimator="imle")
         >>> graphs = GraphEncoder(128, recipe.graph_size, recipe.k, recipe.message_passing)
         >>> loss = GraphMatchingLoss(recipe)
         >>> z_s = torch.randn(32, 128, generator=torch.Generator().manual_seed(0))  # projected features of view s
@@ -102,6 +114,7 @@ class GraphMatchingLoss(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.generator = torch.Generator().manual_seed(seed)
+        self.adaptive = AdaptiveLambda(recipe.lambda_) if recipe.adaptive else None
         self.statistics: MatchingStatistics | None = None
 
     def forward(
@@ -118,7 +131,8 @@ class GraphMatchingLoss(nn.Module):
         Args:
             view_s: graphs of the first view.
             view_t: graphs of the second view.
-            maps_s: dense features of the first view, shape (B, N, D, R, S). Needed for a local term.
+            maps_s: dense features of the first view, shape (B, N, D, R, S); with gathered graphs, of this rank's nodes.
+                Needed for a local term.
             maps_t: dense features of the second view.
             positions_s: centres of the map cells in normalised image coordinates, shape (B, N, R, S, 2), mirrored where
                 the view was flipped. Needed for ``local="feature+location"``.
@@ -130,6 +144,8 @@ class GraphMatchingLoss(nn.Module):
         with torch.autocast(view_s.h.device.type, enabled=False):
             problem = self.problem(view_s, view_t, maps_s, maps_t, positions_s, positions_t)
             estimate = self.estimate(problem)
+            if self.adaptive is not None and self.training:
+                self.adaptive.update(estimate)
             self.statistics = _statistics(problem, estimate)
             return matching_loss(problem, estimate)
 
@@ -145,25 +161,19 @@ class GraphMatchingLoss(nn.Module):
         """Return the matching problems of two views, without noise and inside autograd; arguments as ``forward``."""
         recipe = self.recipe
         h_s, h_t = _full_precision(view_s.h), _full_precision(view_t.h)
-        if h_s.shape != h_t.shape or h_s.shape[1] != recipe.graph_size:
+        nodes = recipe.graph_size * (world_size() if recipe.gathered else 1)
+        if h_s.shape != h_t.shape or h_s.shape[1] != nodes:
             raise ValueError(
-                f"both views must have shape (B, {recipe.graph_size}, C), got {tuple(h_s.shape)} and {tuple(h_t.shape)}"
+                f"both views must have shape (B, {nodes}, C), got {tuple(h_s.shape)} and {tuple(h_t.shape)}"
             )
         c_v = vertex_affinity(h_s, h_t)
         if recipe.local != "none":
-            if maps_s is None or maps_t is None:
-                raise ValueError(f"local={recipe.local!r} needs maps_s and maps_t; or set local='none'")
-            cells_s, cells_t = (_full_precision(maps).flatten(3).mT for maps in (maps_s, maps_t))
-            grid_s, grid_t = (
-                None if p is None else _full_precision(p).flatten(2, 3) for p in (positions_s, positions_t)
-            )
-            location = "all" if recipe.local == "feature+location" else "none"
-            gamma = recipe.matches_kept(cells_s.shape[2])
-            local = local_affinity(cells_s, cells_t, gamma, grid_s, grid_t, location, recipe.vertex_form)
+            local = self._local(maps_s, maps_t, positions_s, positions_t)
             c_v = combine(recipe.alpha, c_v, local)
+        kind = _TracedProblem if torch.compiler.is_compiling() else MatchingProblem
         if not recipe.second_order:
-            return MatchingProblem(c_v)
-        return MatchingProblem(
+            return kind(c_v)
+        return kind(
             c_v,
             view_s.edges,
             view_t.edges,
@@ -172,6 +182,22 @@ class GraphMatchingLoss(nn.Module):
             edge_weight=recipe.weight_of_edges,
         )
 
+    def _local(self, *parts: torch.Tensor | None) -> torch.Tensor:
+        """Local term of maps and positions of both views, shape (B, N, N)."""
+        recipe = self.recipe
+        if parts[0] is None or parts[1] is None:
+            raise ValueError(f"local={recipe.local!r} needs maps_s and maps_t; or set local='none'")
+        located = recipe.local == "feature+location"
+        used = [
+            None if x is None else gather_nodes(_full_precision(x)) if recipe.gathered else _full_precision(x)
+            for x in (parts if located else parts[:2])
+        ]
+        cells_s, cells_t = (x.flatten(3).mT for x in used[:2] if x is not None)
+        grid_s, grid_t = (None if x is None else x.flatten(2, 3) for x in (used[2:] if located else (None, None)))
+        gamma = recipe.matches_kept(cells_s.shape[2])
+        location = "all" if located else "none"
+        return local_affinity(cells_s, cells_t, gamma, grid_s, grid_t, location, recipe.vertex_form)
+
     def estimate(self, problem: MatchingProblem) -> Estimate:
         """Return the gradient estimate that the recipe names."""
         recipe = self.recipe
@@ -179,7 +205,7 @@ class GraphMatchingLoss(nn.Module):
             return sinkhorn(problem, recipe.temperature)
         return imle(
             problem,
-            recipe.lambda_,
+            recipe.lambda_ if self.adaptive is None else self.adaptive.value,
             recipe.samples,
             recipe.vertex_noise,
             recipe.edge_noise,

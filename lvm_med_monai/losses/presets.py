@@ -41,7 +41,7 @@ class GraphMatchingRecipe:
     """Settings of pretraining by graph matching, in the paper's names. The defaults are the preset ``stable``.
 
     Attributes:
-        graph_size: nodes of a graph, N.
+        graph_size: nodes of a graph, N; with ``gathered`` those from one rank.
         k: neighbours of each node.
         message_passing: ``"residual"``, ``"plain"`` (paper) or ``"none"``.
         message_passing_warm_up: share of the training without residual message passing, [0, 1].
@@ -59,6 +59,9 @@ class GraphMatchingRecipe:
         estimator: ``"imle"`` (Alg. 1) or ``"sinkhorn"`` (entropic, without noise and margin).
         lambda_: step of the target in ``"imle"``, relative to the sum over a graph.
         temperature: weight of the entropy in ``"sinkhorn"``.
+        adaptive: adapt lambda, from ``lambda_`` downwards, to the number of nodes that get a gradient (AIMLE).
+        gathered: let each graph span all ranks. Every rank then solves the whole graphs, and a local term sends the
+            feature maps of all ranks to each.
 
     Raises:
         ValueError: a field is out of range.
@@ -79,14 +82,18 @@ class GraphMatchingRecipe:
     noise_centred: bool = True
     margin: float = 0.0
     samples: int = 1
-    estimator: str = "imle"
+    estimator: str = "sinkhorn"
     lambda_: float = 80.0
     temperature: float = 0.1
+    adaptive: bool = False
+    gathered: bool = False
 
     def __post_init__(self) -> None:
         self._check_ranges()
         if self.k >= self.graph_size:
             raise ValueError(f"k must be less than graph_size, got k = {self.k} and graph_size = {self.graph_size}")
+        if self.adaptive and self.estimator != "imle":
+            raise ValueError(f"adaptive belongs to the lambda of imle, got estimator = {self.estimator!r}")
 
     def _check_ranges(self) -> None:
         for name, allowed in CHOICES.items():
@@ -122,7 +129,9 @@ PRESETS = {
         vertex_noise=1.0,
         edge_noise=1.0,
         noise_centred=False,
+        estimator="imle",
     ),
+    "gathered": GraphMatchingRecipe(gathered=True, local="none", estimator="imle"),
 }
 
 
@@ -130,7 +139,8 @@ def preset(name: str = "stable", **overrides: Any) -> GraphMatchingRecipe:
     """Return a preset with some fields replaced.
 
     Args:
-        name: ``"stable"`` (default) or ``"paper"``, the published method as literally as it is known.
+        name: ``"stable"`` (default), ``"gathered"``, which is ``"stable"`` with graphs over all ranks,
+            I-MLE and no local term, or ``"paper"``, the published method as literally as it is known.
         **overrides: fields of ``GraphMatchingRecipe``.
 
     Raises:

@@ -24,7 +24,9 @@ def two_views(graphs: int = 4, nodes: int = 8, spread: float = 1.0) -> tuple[tor
 
 def quiet(nodes: int = 8, **overrides: object) -> GraphMatchingLoss:
     """A loss without noise: the matching depends on the affinities only."""
-    return GraphMatchingLoss(preset(**{"graph_size": nodes, "k": 3, "local": "none", "vertex_noise": 0.0, **overrides}))
+    return GraphMatchingLoss(
+        preset(**{"graph_size": nodes, "k": 3, "local": "none", "estimator": "imle", "vertex_noise": 0.0, **overrides})
+    )
 
 
 @pytest.mark.parametrize("local", ["none", "feature", "feature+location"])
@@ -120,7 +122,7 @@ def test_a_restored_loss_draws_the_same_noise():
 
 def test_seeds_draw_different_noise():
     h_s, h_t = two_views()
-    recipe = preset(graph_size=8, k=3, local="none", vertex_noise=1.0)
+    recipe = preset(graph_size=8, k=3, local="none", estimator="imle", vertex_noise=1.0)
     problems = [GraphMatchingLoss(recipe, seed=seed) for seed in (0, 1)]
     drawn = [loss.estimate(loss.problem(view(h_s), view(h_t))).v for loss in problems]
     assert not torch.equal(*drawn)
@@ -146,6 +148,27 @@ def test_lambda_is_no_learning_rate():
     """Above the saturation bound the gradient does not depend on lambda."""
     h_s, h_t = two_views()
     assert torch.equal(gradients(quiet(lambda_=10.0), h_s, h_t), gradients(quiet(lambda_=80.0), h_s, h_t))
+
+
+def test_adaptive_lambda_follows_the_training_and_is_restored():
+    h_s, h_t = two_views()
+    loss = quiet(adaptive=True, lambda_=2.0)
+    first = loss(view(h_s), view(h_t))
+    assert first == quiet(lambda_=2.0)(view(h_s), view(h_t))
+    for _ in range(20):
+        loss(view(h_s), view(h_t))
+    assert 0 < loss.adaptive.value < 2
+    restored = quiet(adaptive=True, lambda_=2.0)
+    restored.load_state_dict(loss.state_dict())
+    assert restored.adaptive.value == loss.adaptive.value
+    before = loss.adaptive.value.clone()
+    loss.eval()(view(h_s), view(h_t))
+    assert loss.adaptive.value == before
+
+
+def test_without_adaptation_the_state_is_that_of_the_noise():
+    assert list(quiet().state_dict()) == ["_extra_state"]
+    assert quiet().adaptive is None
 
 
 @pytest.mark.parametrize(
@@ -185,7 +208,14 @@ OPTIONS = {
 def test_independent_views_match_at_chance(name):
     """No option of the loss knows which image is which: unrelated views give one right node a graph on average."""
     nodes, right = 8, []
-    options = {"graph_size": nodes, "k": 3, "local": "none", "message_passing": "none", **OPTIONS[name]}
+    options = {
+        "graph_size": nodes,
+        "k": 3,
+        "local": "none",
+        "estimator": "imle",
+        "message_passing": "none",
+        **OPTIONS[name],
+    }
     recipe = preset(**options)
     for seed in range(3):
         torch.manual_seed(seed)
@@ -233,7 +263,7 @@ def test_training_raises_the_accuracy_and_the_wrong_sign_lowers_it(sign, overrid
         return [torch.cat([signal, torch.randn(images, 48, generator=generator)], dim=1) @ rotation for _ in range(2)]
 
     def accuracy():
-        check = GraphMatchingLoss(preset(graph_size=64, local="none", second_order=False, vertex_noise=0.0))
+        check = quiet(64, k=5, second_order=False)
         with torch.no_grad():
             check(*(model(x) for x in batch(128)))
         return check.statistics.accuracy.item()

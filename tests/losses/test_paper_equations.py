@@ -120,12 +120,12 @@ def paper(c_v, c_e, edges_s, edges_t, lambda_):
 # ---------------------------------------------------------------- the comparison
 
 RECIPES = {
-    "stable": preset("stable", graph_size=NODES, k=K),
-    "stable, small lambda": preset("stable", graph_size=NODES, k=K, lambda_=0.2),
-    "stable, margin": preset("stable", graph_size=NODES, k=K, vertex_noise=0.0, margin=0.3),
-    "first order": preset("stable", graph_size=NODES, k=K, second_order=False),
-    "no local term": preset("stable", graph_size=NODES, k=K, local="none"),
-    "location": preset("stable", graph_size=NODES, k=K, local="feature+location", gamma=3),
+    "stable": preset("stable", estimator="imle", graph_size=NODES, k=K),
+    "stable, small lambda": preset("stable", estimator="imle", graph_size=NODES, k=K, lambda_=0.2),
+    "stable, margin": preset("stable", estimator="imle", graph_size=NODES, k=K, vertex_noise=0.0, margin=0.3),
+    "first order": preset("stable", estimator="imle", graph_size=NODES, k=K, second_order=False),
+    "no local term": preset("stable", estimator="imle", graph_size=NODES, k=K, local="none"),
+    "location": preset("stable", estimator="imle", graph_size=NODES, k=K, local="feature+location", gamma=3),
     "paper": preset("paper", graph_size=NODES, k=K),
     "paper, small lambda": preset("paper", graph_size=NODES, k=K, lambda_=0.5),
 }

@@ -36,7 +36,7 @@ STABLE = {
     "vertex_noise": 0.2,
     "edge_noise": 0.0,
     "noise_centred": True,
-    "estimator": "imle",
+    "estimator": "sinkhorn",
     "temperature": 0.1,
 }
 
@@ -93,12 +93,29 @@ def test_bad_values_name_their_field(name, value):
         preset(**{name: value})
 
 
+SWITCHES = {"second_order", "noise_centred", "adaptive", "gathered"}
+
+
 def test_every_field_that_has_a_range_is_tested():
-    assert set(BAD) == {field.name for field in fields(GraphMatchingRecipe)} - {"second_order", "noise_centred"}
+    assert set(BAD) == {field.name for field in fields(GraphMatchingRecipe)} - SWITCHES
 
 
 def test_unknown_preset_and_field():
-    with pytest.raises(ValueError, match="preset must be one of stable, paper, got 'fast'"):
+    with pytest.raises(ValueError, match="preset must be one of stable, paper, gathered, got 'fast'"):
         preset("fast")
     with pytest.raises(ValueError, match="unknown field graphsize; the fields of a recipe are graph_size, k, "):
         preset("paper", graphsize=3)
+
+
+def test_graphs_over_all_ranks_come_without_local_term():
+    recipe = preset("gathered", graph_size=16)
+    assert recipe.gathered
+    assert recipe.local == "none"
+    assert recipe.estimator == "imle"
+    assert not preset().gathered
+    assert not preset().adaptive
+
+
+def test_the_entropic_estimate_has_no_lambda_to_adapt():
+    with pytest.raises(ValueError, match="adaptive belongs to the lambda of imle, got estimator = 'sinkhorn'"):
+        preset(adaptive=True, estimator="sinkhorn")
