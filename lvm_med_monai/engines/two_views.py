@@ -58,7 +58,7 @@ class GraphMatchingObjective(nn.Module):
 
     def forward(self, output: TwoViewOutput, crops: CropGeometry) -> torch.Tensor:
         """Cut maps and positions as the graph encoder cut the embeddings, and match."""
-        size = output.graphs_s.z.shape[1]
+        size = self.loss.recipe.graph_size
         rows, columns = output.map_s.shape[-2:]
         source, target = crops.chunk()
         return self.loss(

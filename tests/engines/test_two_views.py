@@ -45,6 +45,8 @@ def test_positions_reach_the_right_images():
     seen = {}
 
     class Spy(torch.nn.Module):
+        recipe = preset("stable", graph_size=4, k=2)
+
         def forward(self, graphs_s, graphs_t, maps_s, maps_t, positions_s, positions_t):
             seen.update(maps_t=maps_t, positions_t=positions_t)
             return maps_s.sum()
