@@ -24,6 +24,8 @@ unit: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/assignment.py
+	$(BIN)/python benchmarks/matching.py
 	$(BIN)/python benchmarks/loss.py
 
 clean:

@@ -36,12 +36,14 @@ RUNTIME = [
 ]
 EXTRAS = {
     "demo": ["matplotlib"],
+    "fast": ["numba>=0.61"],  # tabu search for small graphs, compiled
     "export": ["onnx", "onnxscript"],
     "dev": [
         "hypothesis",
         "jsonschema",
         "matplotlib",
         "mypy",
+        "numba",
         "onnx",
         "onnxscript",
         "pydicom-data",
