@@ -126,7 +126,7 @@ def matched_graphs(panels: Mapping[str, Mapping[str, torch.Tensor]]) -> Figure:
         panels: title to ``images_s``, ``images_t`` (N, H, W), ``edges_s``, ``edges_t`` (E, 2) and ``matched`` (N,).
             Both graphs are laid out alike, so a right match is a horizontal line.
     """
-    figure = Figure(figsize=(5.6 * len(panels), 5.0), layout="constrained")
+    figure = Figure(figsize=(5.8 * len(panels), 2.9), layout="constrained")
     for axis, (title, panel) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         nodes = len(panel["matched"])
         angle = np.linspace(0, 2 * np.pi, nodes, endpoint=False)
