@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "demo_output", help="where everything is written")
     arguments = parser.parse_args()
     plan, output = (FULL if arguments.full else SHORT), arguments.output.resolve()
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     try:
         seconds = run_groups(stage_groups(plan, output), output, lambda message: print(message, flush=True))
     except KeyboardInterrupt:
