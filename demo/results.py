@@ -44,9 +44,15 @@ def collect(plan: Plan, output: Path, seconds: dict[str, float]) -> dict[str, An
         },
         "stages": seconds,
         "seconds_total": total_seconds(output),
-        "versions": {package: metadata.version(package) for package in _PACKAGES},
+        "versions": _versions(),
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
     }
+
+
+def _versions() -> dict[str, str]:
+    """Versions of the packages that matter, of those that this platform has."""
+    installed = {found.metadata["Name"].replace("_", "-"): found.version for found in metadata.distributions()}
+    return {name: installed[name] for name in _PACKAGES if name in installed}
 
 
 def _probes(plan: Plan, output: Path, arm: Arm) -> dict[str, dict[str, dict[str, list[float]]]]:
