@@ -68,10 +68,10 @@ class SliceShardDataset(Dataset):
 
 
 def _spaced(rows: list[dict[str, Any]], every_mm: float) -> list[dict[str, Any]]:
-    """Rows whose slices lie at least ``every_mm`` apart in their stack, in the order of the manifest."""
+    """Rows whose slices lie at least ``every_mm`` apart in their stack, by data set, stack and position."""
     last: dict[tuple[Any, ...], float] = {}
     kept = []
-    for row in sorted(rows, key=lambda row: (row["series_h"], row["stack_index"], row["plane"], row["slice_index"])):
+    for row in sorted(rows, key=_place):
         stack = (row["series_h"], row["stack_index"], row["plane"])
         position = row["position_mm"]
         if position is not None and stack in last and abs(position - last[stack]) < every_mm - _POSITION_TOLERANCE_MM:
@@ -80,6 +80,11 @@ def _spaced(rows: list[dict[str, Any]], every_mm: float) -> list[dict[str, Any]]
             last[stack] = position
         kept.append(row)
     return kept
+
+
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Sorts slices; the data set comes first, since hashes of series change with the key."""
+    return row["dataset"], row["series_h"], row["stack_index"], row["plane"], row["slice_index"]
 
 
 def windowed(pixels: Any, row: Mapping[str, Any]) -> torch.Tensor:
