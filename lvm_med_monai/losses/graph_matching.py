@@ -30,7 +30,7 @@ class _TracedProblem(MatchingProblem):
     target_edge = property(MatchingProblem.__dict__["target_edge"].func)
 
     def __post_init__(self) -> None:
-        pass
+        """Check nothing: the shapes come from our own affinities."""
 
 
 def matching_loss(problem: MatchingProblem, estimate: Estimate) -> torch.Tensor:
