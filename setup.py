@@ -27,6 +27,8 @@ RUNTIME = [
     "python-gdcm",  # JPEG lossless and 12-bit JPEG
     "pillow",  # PNG shards, plain images
     "pyarrow",  # Parquet manifests
+    "isal",  # fast inflate of .nii.gz, fast deflate of PNG shards
+    "fsspec",  # shards on object stores
     "fire",  # python -m monai.bundle
     "segmentation-models-pytorch",  # U-Net decoder
     "tqdm",  # progress of long commands
@@ -38,8 +40,13 @@ EXTRAS = {
     "demo": ["matplotlib"],
     "fast": ["numba>=0.61"],  # tabu search for small graphs, compiled
     "export": ["onnx", "onnxscript"],
+    "codecs": ["imagecodecs"],  # shards as JPEG XL, HTJ2K or blosc2
+    "hdf5": ["h5py"],  # PatchCamelyon
+    "ray": ["ray>=2.40"],  # extraction on a cluster
     "dev": [
+        "h5py",
         "hypothesis",
+        "imagecodecs",
         "jsonschema",
         "matplotlib",
         "mypy",
@@ -48,6 +55,7 @@ EXTRAS = {
         "onnxscript",
         "pydicom-data",
         "pytest>=8",
+        "ray>=2.40",
         "ruff",
         "SimpleITK",
     ],
