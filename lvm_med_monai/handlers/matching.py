@@ -50,7 +50,8 @@ class LossStatistics:
 
     For any loss: ``loss`` and ``embedding_spread`` (collapse alarm). For graph matching also ``accuracy`` (share of
     nodes matched right under noise), ``nonzero`` (share of graphs with a gradient), ``skipped`` (share of second solves
-    that were not needed), ``edge_share``, and ``clean_accuracy`` (without noise, on the last batch of the epoch).
+    that were not needed), ``edge_share``, and on the last batch of the epoch ``clean_accuracy`` (without noise) and
+    ``objective_gap`` (of one graph, to the dual bound).
 
     Args:
         objective: the trainer's loss function.
@@ -81,6 +82,7 @@ class LossStatistics:
         statistics = self._statistics()
         if statistics is not None:
             engine.state.metrics["clean_accuracy"] = float(statistics.clean_accuracy())
+            engine.state.metrics["objective_gap"] = float(statistics.objective_gap())
         self._sums.clear()
         self._count = 0
 

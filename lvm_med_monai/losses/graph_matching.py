@@ -10,9 +10,11 @@ from torch import nn
 from lvm_med_monai.graph import GraphView, gather_nodes, world_size
 from lvm_med_monai.losses.presets import GraphMatchingRecipe
 from lvm_med_monai.matching import (
+    AdaptiveLambda,
     Estimate,
     MatchingProblem,
     combine,
+    dual_bound,
     edge_affinity,
     imle,
     local_affinity,
@@ -20,17 +22,6 @@ from lvm_med_monai.matching import (
     solve,
     vertex_affinity,
 )
-from lvm_med_monai.matching.estimator import AdaptiveLambda
-
-
-class _TracedProblem(MatchingProblem):
-    """A problem under ``torch.compile``, which can neither branch on the values that the checks read nor take locks."""
-
-    # the cached property of the base class locks in Python 3.11
-    target_edge = property(MatchingProblem.__dict__["target_edge"].func)
-
-    def __post_init__(self) -> None:
-        """Check nothing: the shapes come from our own affinities."""
 
 
 def matching_loss(problem: MatchingProblem, estimate: Estimate) -> torch.Tensor:
@@ -67,7 +58,7 @@ class MatchingStatistics:
         nonzero: share of the graphs with a gradient.
         skipped: share of the second solves that were not needed.
         edge_share: share of the edges in the score of the identity, absolute values.
-        c_v: vertex affinities without noise, shape (B, N, N).
+        problem: problems without noise, outside autograd.
     """
 
     hamming: torch.Tensor
@@ -75,25 +66,40 @@ class MatchingStatistics:
     nonzero: torch.Tensor
     skipped: torch.Tensor
     edge_share: torch.Tensor
-    c_v: torch.Tensor
+    problem: MatchingProblem
 
     def clean_accuracy(self) -> torch.Tensor:
-        """Return the accuracy of the first-order matching of ``c_v`` without noise: one assignment a graph."""
+        """Return the accuracy of the first-order matching without noise: one assignment a graph."""
         # a generator of its own: asking must not change the training
-        v = solve(MatchingProblem(self.c_v), generator=torch.Generator().manual_seed(0)).v
+        v = solve(MatchingProblem(self.problem.c_v), generator=torch.Generator().manual_seed(0)).v
         return (v == torch.arange(v.shape[1], device=v.device)).double().mean()
+
+    def objective_gap(self, graphs: int = 1, iterations: int = 20) -> torch.Tensor:
+        """Return how far solutions without noise may be from optimal: ``(bound - score) / |score|``, mean over graphs.
+
+        The bound is loose where views differ much: a small gap proves good solutions, a large one proves nothing.
+
+        Args:
+            graphs: the first of the batch, a sample.
+            iterations: of ``dual_bound``.
+        """
+        sample = self.problem.select(torch.arange(min(graphs, len(self.problem.c_v)), device=self.problem.c_v.device))
+        solution = solve(sample, generator=torch.Generator().manual_seed(0))
+        return solution._replace(bound=dual_bound(sample, iterations)).gap().mean()
 
 
 class GraphMatchingLoss(nn.Module):
     """Match the graphs of two views of the same images; the loss counts the nodes that miss their own image.
 
-    The module has no parameters. It computes in float32 (float64 for float64 features), also under autocast.
+    The module has no parameters. It computes in float32 (float64 for float64 features), also under autocast. All of it
+    compiles as one graph: ``torch.compile(loss, fullgraph=True)``.
 
     Args:
         recipe: settings; see ``preset``.
-        seed: seed of the noise and of the solver's relabelling. The state of the generator is part of the module's
-            state, so that training resumes as it would have gone on. Use another seed on each device. With gathered
-            graphs, other seeds give other noise samples of the same graphs, and equal seeds the loss of one process.
+        seed: seed of the noise and of the solver's relabelling, at least 0. It and the number of steps are part of the
+            module's state, so that training resumes as it would have gone on. Use another seed on each device. With
+            gathered graphs, other seeds give other noise samples of the same graphs, and equal seeds the loss of one
+            process.
 
     Example:
         >>> from lvm_med_monai.graph import GraphEncoder
@@ -113,7 +119,8 @@ class GraphMatchingLoss(nn.Module):
     def __init__(self, recipe: GraphMatchingRecipe, seed: int = 0) -> None:
         super().__init__()
         self.recipe = recipe
-        self.generator = torch.Generator().manual_seed(seed)
+        # seed and steps; no buffer, which would move to a GPU and have to be waited for
+        self.key = torch.tensor([seed, 0])
         self.adaptive = AdaptiveLambda(recipe.lambda_) if recipe.adaptive else None
         self.statistics: MatchingStatistics | None = None
 
@@ -170,10 +177,9 @@ class GraphMatchingLoss(nn.Module):
         if recipe.local != "none":
             local = self._local(maps_s, maps_t, positions_s, positions_t)
             c_v = combine(recipe.alpha, c_v, local)
-        kind = _TracedProblem if torch.compiler.is_compiling() else MatchingProblem
         if not recipe.second_order:
-            return kind(c_v)
-        return kind(
+            return MatchingProblem(c_v)
+        return MatchingProblem(
             c_v,
             view_s.edges,
             view_t.edges,
@@ -211,16 +217,20 @@ class GraphMatchingLoss(nn.Module):
             recipe.edge_noise,
             recipe.noise_centred,
             recipe.margin,
-            generator=self.generator,
+            generator=self._next_key(),
         )
 
+    def _next_key(self) -> torch.Tensor:
+        self.key = self.key + torch.tensor([0, 1])
+        return self.key
+
     def get_extra_state(self) -> torch.Tensor:
-        """Return the state of the noise generator, for checkpoints."""
-        return self.generator.get_state()
+        """Return seed and steps, for checkpoints."""
+        return self.key.clone()
 
     def set_extra_state(self, state: torch.Tensor) -> None:
-        """Restore the state of the noise generator."""
-        self.generator.set_state(state.cpu())
+        """Restore seed and steps."""
+        self.key = state.cpu().clone()
 
 
 def _full_precision(x: torch.Tensor) -> torch.Tensor:
@@ -238,5 +248,5 @@ def _statistics(problem: MatchingProblem, estimate: Estimate) -> MatchingStatist
         nonzero=estimate.nonzero.mean(),
         skipped=estimate.skipped.mean(),
         edge_share=(edge / (vertex + edge).clamp(min=torch.finfo(edge.dtype).tiny)).mean(),
-        c_v=problem.c_v.detach(),
+        problem=problem.detach(),
     )

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import cached_property
 
 import torch
+
+Parts = tuple[
+    torch.Tensor,
+    torch.Tensor | None,
+    torch.Tensor | None,
+    torch.Tensor | None,
+    torch.Tensor | None,
+    torch.Tensor | None,
+    float,
+]
+"""Fields of a problem in their order, as operators of torch take them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +28,8 @@ class MatchingProblem:
     over source edges (i, j) and target edges (a, b). Edges are directed: (i, j) and (j, i) are different edges. The
     edge affinities come either as ``c_e`` or as factors with ``c_e = edge_weight * d_s d_t^T``. Without edges the
     problem is first order. Rows of ``edges_s`` and ``edges_t`` that hold -1 pad graphs with fewer edges.
+
+    Under ``torch.compile`` shapes are checked when the problem is traced, and values when an operator solves it.
 
     Args:
         c_v: vertex affinities, shape (B, N, M), finite.
@@ -117,14 +129,18 @@ class MatchingProblem:
         cell = ends[..., 0] * self.c_v.shape[2] + ends[..., 1]
         matched = (self.edges_s[..., 0] >= 0) & (ends >= 0).all(dim=2)
         paired = self.target_edge.gather(1, torch.where(matched, cell, 0))
-        matched = matched & (paired >= 0)
+        return torch.where(matched & (paired >= 0), self.paid(paired), 0.0).sum(dim=1)
+
+    def paid(self, paired: torch.Tensor) -> torch.Tensor:
+        """Return the affinity of each source edge with the target edge ``paired``, shape (B, E); of -1 any number.
+
+        From the factors, or from all of ``c_e`` where that is smaller: N = 16, k = 5 and C = 128, for instance.
+        """
         paired = paired.clamp(min=0).unsqueeze(2)
-        if self.c_e is not None:
-            values = self.c_e.gather(2, paired).squeeze(2)
-        elif self.d_s is not None and self.d_t is not None:
+        if self.d_s is not None and self.d_t is not None and self.d_t.shape[2] <= self.d_t.shape[1]:
             partner = self.d_t.gather(1, paired.expand(-1, -1, self.d_t.shape[2]))
-            values = self.edge_weight * (self.d_s * partner).sum(dim=2)
-        return torch.where(matched, values, 0.0).sum(dim=1)
+            return self.edge_weight * (self.d_s * partner).sum(dim=2)
+        return self.edge_affinities().gather(2, paired).squeeze(2)
 
     def soft_edge_score(self, plan: torch.Tensor) -> torch.Tensor:
         """Return ``sum c_e[ij, ab] P_ia P_jb`` of doubly stochastic plans of shape (B, N, M), shape (B,)."""
@@ -138,15 +154,37 @@ class MatchingProblem:
             weight = weight * plan.gather(1, rows).gather(2, columns)
         return (self.edge_affinities() * weight).sum(dim=(1, 2))
 
-    @cached_property
+    @property
     def source_edge(self) -> torch.Tensor:
         """Index of source edge (i, j) at cell i * N + j, -1 where there is none, shape (B, N * N)."""
-        return _edge_table(self.edges_s, self.c_v.shape[1])
+        return self._once("source_edge", self.edges_s, self.c_v.shape[1])
 
-    @cached_property
+    @property
     def target_edge(self) -> torch.Tensor:
         """Index of target edge (a, b) at cell a * M + b, -1 where there is none, shape (B, M * M)."""
-        return _edge_table(self.edges_t, self.c_v.shape[2])
+        return self._once("target_edge", self.edges_t, self.c_v.shape[2])
+
+    def _once(self, name: str, edges: torch.Tensor | None, nodes: int) -> torch.Tensor:
+        # not a cached_property: its lock, which Python 3.11 still takes, cannot be traced
+        if torch.compiler.is_compiling():
+            return _edge_table(edges, nodes)
+        if name not in self.__dict__:
+            self.__dict__[name] = _edge_table(edges, nodes)
+        return self.__dict__[name]
+
+    def parts(self) -> Parts:
+        """Return the fields, in order and outside autograd: the arguments that make this problem again."""
+        return self.detach()._parts()
+
+    @classmethod
+    def of_parts(cls, parts: Parts, check: bool) -> MatchingProblem:
+        """Make a problem of ``parts``; without ``check`` they must come from a problem that was checked."""
+        if check or torch.compiler.is_compiling():
+            return cls(*parts)
+        problem = object.__new__(cls)
+        for field, value in zip(fields(cls), parts, strict=True):
+            object.__setattr__(problem, field.name, value)
+        return problem
 
     def detach(self) -> MatchingProblem:
         """Return the same problem outside autograd."""
@@ -156,13 +194,13 @@ class MatchingProblem:
         """Return the problems at ``index`` (int64, repetitions allowed) of the batch."""
         return self._map(lambda tensor: tensor[index])
 
+    def _parts(self) -> Parts:
+        return self.c_v, self.edges_s, self.edges_t, self.c_e, self.d_s, self.d_t, self.edge_weight
+
     def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> MatchingProblem:
-        # not through __init__: what was checked once stays valid
-        other = object.__new__(MatchingProblem)
-        for field in fields(self):
-            value = getattr(self, field.name)
-            object.__setattr__(other, field.name, change(value) if isinstance(value, torch.Tensor) else value)
-        return other
+        c_v, edges_s, edges_t, c_e, d_s, d_t = (None if part is None else change(part) for part in self._parts()[:-1])
+        assert c_v is not None
+        return MatchingProblem.of_parts((c_v, edges_s, edges_t, c_e, d_s, d_t, self.edge_weight), check=False)
 
 
 def _describe(x: torch.Tensor) -> str:
@@ -170,6 +208,8 @@ def _describe(x: torch.Tensor) -> str:
 
 
 def _check_finite(name: str, x: torch.Tensor) -> None:
+    if torch.compiler.is_compiling():
+        return
     if not torch.isfinite(x.detach()).all():
         raise ValueError(f"{name} of shape {tuple(x.shape)} holds NaN or infinite values")
 
@@ -177,6 +217,8 @@ def _check_finite(name: str, x: torch.Tensor) -> None:
 def _check_edges(name: str, edges: torch.Tensor, batch: int, nodes: int) -> None:
     if edges.ndim != 3 or edges.shape[0] != batch or edges.shape[2] != 2 or edges.dtype != torch.int64:
         raise ValueError(f"{name} must be int64 of shape ({batch}, edges, 2), got {_describe(edges)}")
+    if torch.compiler.is_compiling():
+        return
     source, neighbour = edges.unbind(dim=2)
     padding = (source == -1) & (neighbour == -1)
     inside = (source >= 0) & (source < nodes) & (neighbour >= 0) & (neighbour < nodes)

@@ -138,10 +138,11 @@ def test_statistics_describe_the_step():
     assert seen.skipped == 1
     assert 0 < seen.nonzero <= 1
     assert 0 < seen.edge_share < 1
-    assert not seen.c_v.requires_grad
-    state = loss.generator.get_state()
+    assert not seen.problem.c_v.requires_grad
+    assert -1e-6 <= seen.objective_gap() < 1
+    state = loss.get_extra_state()
     assert seen.clean_accuracy() == 1
-    assert torch.equal(loss.generator.get_state(), state)
+    assert torch.equal(loss.get_extra_state(), state)
 
 
 def test_lambda_is_no_learning_rate():

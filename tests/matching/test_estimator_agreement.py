@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lvm_med_monai.matching import MatchingProblem, assign, imle, perturb, saturation_bound, sinkhorn, solve
-from lvm_med_monai.matching.estimator import AdaptiveLambda
+from lvm_med_monai.matching.adaptive import AdaptiveLambda
 
 NODES = 6
 

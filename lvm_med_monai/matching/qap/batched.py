@@ -14,7 +14,7 @@ from lvm_med_monai.matching.sinkhorn import sinkhorn_plan
 
 SINKHORN_TEMPERATURE = 0.1  # of the soft start, relative to the largest vertex affinity
 DENSE_UP_TO = 24  # nodes; above, N^4 numbers a graph are slower than incidence lists
-GRAPHS_OF_16_AT_ONCE = 32  # bounds the memory: 16 MiB of edge terms here, fewer graphs where they are larger
+GRAPHS_OF_16_AT_ONCE = 16  # bounds the memory: 8 MiB of edge terms here, fewer graphs where they are larger
 
 
 def solve_batched(

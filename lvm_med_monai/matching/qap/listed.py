@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.nn.functional import pad
 
 from lvm_med_monai.matching.problem import MatchingProblem
 from lvm_med_monai.matching.qap.quadratic import EdgeTerm
@@ -11,8 +12,8 @@ from lvm_med_monai.matching.qap.quadratic import EdgeTerm
 class ListedEdgeTerm(EdgeTerm):
     """Lists the edges that leave and enter each node: at a permutation only pairs of matched edges matter.
 
-    The lists are padded with the extra edge of ``EdgeTerm``. The solvers run several starts on each graph: ``v`` has
-    one row a start, shape (P, N), and ``graph`` (P,) names the graph of each start.
+    Each side gets one more edge, from node 0 to itself and without affinity, that pads the lists. The solvers run several
+    starts on each graph: ``v`` has one row a start, shape (P, N), and ``graph`` (P,) names the graph of each start.
 
     Args:
         problem: second-order problems; N = M.
@@ -23,6 +24,9 @@ class ListedEdgeTerm(EdgeTerm):
         edges_s, edges_t = problem.edges_s, problem.edges_t
         if edges_s is None or edges_t is None:
             raise ValueError("a first-order problem has no edge term")
+        self.c_e = pad(self.c_e, (0, 1, 0, 1))
+        self.source_s, self.neighbour_s = pad(self.source_s, (0, 1)), pad(self.neighbour_s, (0, 1))
+        self.source_t, self.neighbour_t = pad(self.source_t, (0, 1)), pad(self.neighbour_t, (0, 1))
         self.leaving_s, self.entering_s = (_incidence(edges_s[..., end], self.nodes) for end in (0, 1))
         self.leaving_t, self.entering_t = (_incidence(edges_t[..., end], self.nodes) for end in (0, 1))
         self.source_edge = torch.where(problem.source_edge >= 0, problem.source_edge, edges_s.shape[1])

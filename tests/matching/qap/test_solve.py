@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lvm_med_monai.matching import MatchingProblem, assign, qap, solve
-from lvm_med_monai.matching.qap import batched
+from lvm_med_monai.matching import MatchingProblem, assign, solve
+from lvm_med_monai.matching.qap import backends, batched
 from lvm_med_monai.matching.qap.dense import DenseEdgeTerm
 from lvm_med_monai.matching.qap.listed import ListedEdgeTerm
 from lvm_med_monai.matching.qap.quadratic import EdgeTerm
@@ -225,7 +225,7 @@ def test_auto_takes_the_tabu_search_for_small_graphs(make_problem):
 
 
 def test_auto_without_numba_is_torch(make_problem, monkeypatch):
-    monkeypatch.setattr(qap, "find_spec", lambda name: None)
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
     problem = make_problem(batch=2)
     assert solve(problem).backend == "torch"
     with pytest.raises(ImportError, match=r"'numba' needs the package numba .pip install numba."):
