@@ -47,13 +47,13 @@ CHECKED = 2  # graphs whose solutions are held against the dual bound and a seco
 
 
 def median_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median wall time of ``work`` after one run to warm up."""
+    """Median processor time of ``work`` after one run to warm up: other work on the machine must not count."""
     work()
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         work()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return statistics.median(times)
 
 

@@ -6,6 +6,7 @@ import torch
 
 from lvm_med_monai.graph import knn_edges
 from lvm_med_monai.matching import combine, edge_affinity, local as local_module, local_affinity, vertex_affinity
+from lvm_med_monai.matching.affinity import unit
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -62,6 +63,19 @@ def test_equal_features_give_zero_edges_and_finite_gradients():
     (3 * factors).sum().backward()
     assert torch.equal(factors, torch.zeros(1, 3, 4))
     assert torch.equal(h.grad, torch.zeros(1, 3, 4))
+
+
+def test_unit_vectors_and_their_gradient():
+    x = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[1, 2] = 0
+    x.requires_grad_()
+    expected = torch.nn.functional.normalize(x, dim=-1)
+    torch.testing.assert_close(unit(x), expected)
+    weight = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    (found,), (reference,) = (torch.autograd.grad((y * weight).sum(), x) for y in (unit(x), expected))
+    reference[1, 2] = 0  # no direction: no gradient
+    torch.testing.assert_close(found, reference)
+    assert torch.autograd.gradcheck(unit, x.detach()[0].clone().requires_grad_())
 
 
 @pytest.mark.parametrize("form", ["mean", "sum"])

@@ -12,8 +12,8 @@ from lvm_med_monai.matching.qap.quadratic import EdgeTerm
 class ListedEdgeTerm(EdgeTerm):
     """Lists the edges that leave and enter each node: at a permutation only pairs of matched edges matter.
 
-    Each side gets one more edge, from node 0 to itself and without affinity, that pads the lists. The solvers run several
-    starts on each graph: ``v`` has one row a start, shape (P, N), and ``graph`` (P,) names the graph of each start.
+    Each side gets one more edge, from node 0 to itself and without affinity, that pads the lists. The solvers run
+    several starts on each graph: ``v`` has one row a start, shape (P, N), and ``graph`` (P,) names the graph of each.
 
     Args:
         problem: second-order problems; N = M.
