@@ -157,7 +157,7 @@ def table(result: dict) -> list[str]:
     lines += ["| case (graphs, certified) | " + " | ".join(names) + " | to bound |", "|---" * (len(names) + 2) + "|"]
     for case, row in result["cases"].items():
         cells = [_cell(row["solvers"].get(name)) for name in names]
-        bound = f"{_numba(row)['gap_to_bound_mean']:.2f}"
+        bound = f"{abs(_numba(row)['gap_to_bound_mean']):.2f}"  # -0.00 is rounding
         lines.append(f"| {case} ({row['graphs']}, {row['certified']}) | " + " | ".join([*cells, bound]) + " |")
     return lines
 
