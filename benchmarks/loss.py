@@ -29,6 +29,8 @@ from lvm_med_monai.matching.bound import dual_bound
 from lvm_med_monai.networks import ResNetEncoder
 
 RESULTS = Path(__file__).parent / "results" / "loss.json"
+README = Path(__file__).parent / "README.md"
+MARKERS = "<!-- loss.json -->\n", "<!-- end of loss.json -->\n"
 IMAGES = 3200
 FEATURES = 128
 VIEW_NOISE = 1.0  # of each view beside a unit signal: matching is neither trivial nor hopeless
@@ -198,8 +200,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=IMAGES, help="most images whose graph part is timed")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--note", default="", help="what else the machine did, kept with the results")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="only write the table of the last results again")
     arguments = parser.parse_args()
+    if arguments.table:
+        write_table(json.loads(RESULTS.read_text()))
+        return
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     first = GraphPart(RECIPES["paper, N = 16"], 64, 8, 3)
@@ -214,9 +219,25 @@ def main() -> None:
         "note": arguments.note,
         "rows": rows,
     }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_table(result)
     print(table(rows))
+
+
+def write_table(result: dict) -> None:
+    """Put the table into the README."""
+    before, rest = README.read_text().split(MARKERS[0])
+    lines = [
+        f"A step of {IMAGES} images with two views each, {result['threads']} thread, medians of {result['repeats']}",
+        "runs in processor time. The network is timed on a few views and scaled by their number, the graph part on as many",
+        "images as the JSON file says and scaled by the number of graphs.",
+        f"{result['device']}; torch {result['torch']}; matching by {result['matching backend']}. {result['note']}",
+        "`of which estimate` is noise, solver and second solve, skipped only under the proved bound.",
+        "",
+        table(result["rows"]),
+    ]
+    README.write_text(before + MARKERS[0] + "\n" + "\n".join(lines) + "\n\n" + MARKERS[1] + rest.split(MARKERS[1])[1])
 
 
 if __name__ == "__main__":
