@@ -67,7 +67,9 @@ def test_pretraining_leaves_a_backbone_a_checkpoint_and_a_history(pretrained, sl
     assert {"model.pt", "model.json", "checkpoint.pt", "history.jsonl"} <= {path.name for path in pretrained.iterdir()}
     history = read_history(pretrained / "history.jsonl")
     assert [line["epoch"] for line in history] == [0, 1, 2]
-    assert {"loss", "accuracy", "nonzero", "skipped", "clean_accuracy", "embedding_spread"} <= history[-1].keys()
+    assert {"loss", "accuracy", "nonzero", "skipped", "clean_accuracy", "objective_gap", "embedding_spread"} <= history[
+        -1
+    ].keys()
     record = json.loads((pretrained / "model.json").read_text())
     assert record["preset"] == "stable"
     assert record["iterations"] == 4
