@@ -230,8 +230,8 @@ def write_table(result: dict) -> None:
     before, rest = README.read_text().split(MARKERS[0])
     lines = [
         f"A step of {IMAGES} images with two views each, {result['threads']} thread; medians of",
-        f"{result['repeats']} runs in processor time. The network is timed on a few views and scaled by their number, the",
-        "graph part on as many images as the JSON file says and scaled by the number of graphs.",
+        f"{result['repeats']} runs in processor time. The network is timed on a few views and scaled by their number,",
+        "the graph part on as many images as the JSON file says and scaled by the number of graphs.",
         f"{result['device']}; torch {result['torch']}; matching by {result['matching backend']}. {result['note']}",
         "`of which estimate` is noise, solver and second solve, skipped only under the proved bound.",
         "",
