@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from lvm_med_monai.whole_file import whole_file
+
 _START = "#### running"
 """Begins the log of each command."""
 _SUMMARY = ("files_in", "slices ", "rejected", "ok ")
@@ -89,9 +91,8 @@ def run_stage(stage: Stage, output: Path, show: Show, threads: int, stop: Event)
         finished = not stop.is_set()
     finally:
         seconds = round(record.seconds + time.monotonic() - start, 1)
-        partial = marker.with_suffix(".partial")
-        partial.write_text(json.dumps(vars(Record(stage.fingerprint, finished, seconds))))
-        os.replace(partial, marker)
+        with whole_file(marker) as partial:
+            partial.write_text(json.dumps(vars(Record(stage.fingerprint, finished, seconds))))
     if finished:
         show(f"done, {seconds:.0f} s")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 import lvm_med_monai
+from lvm_med_monai.whole_file import whole_file
 
 
 def save_backbone(encoder: nn.Module, path: str | Path, provenance: Mapping[str, Any] | None = None) -> Path:
@@ -34,12 +34,12 @@ def save_backbone(encoder: nn.Module, path: str | Path, provenance: Mapping[str,
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
+    with whole_file(path) as partial:
+        torch.save(state, partial)
     record = {
         "network": type(encoder).__name__,
         "tensors": len(state),
-        "sha256": hashlib.sha256(partial.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "versions": {
             "lvm_med_monai": lvm_med_monai.__version__,
             "monai": monai.__version__,
@@ -47,6 +47,6 @@ def save_backbone(encoder: nn.Module, path: str | Path, provenance: Mapping[str,
         },
         **(provenance or {}),
     }
-    os.replace(partial, path)
-    path.with_suffix(".json").write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
+    with whole_file(path.with_suffix(".json")) as partial:
+        partial.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
     return path

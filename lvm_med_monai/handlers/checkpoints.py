@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from lvm_med_monai.export import save_backbone
+from lvm_med_monai.whole_file import whole_file
 
 
 class ResumableCheckpoint:
@@ -68,15 +68,14 @@ class ResumableCheckpoint:
         if idist.get_rank() > 0 or (epoch % self.interval and epoch != engine.state.max_epochs):
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(self.path.name + ".partial")
         state = {
             "objects": {name: thing.state_dict() for name, thing in self.objects.items()},
             "epoch": epoch,
             "iteration": engine.state.iteration,
             "random_state": torch.get_rng_state(),
         }
-        torch.save(state, partial)
-        os.replace(partial, self.path)
+        with whole_file(self.path) as partial:
+            torch.save(state, partial)
 
 
 def load_network(network: nn.Module, path: str | Path) -> nn.Module:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
 import torch
 from ignite.engine import Engine, Events
 from pyarrow import parquet
+
+from lvm_med_monai.whole_file import whole_file
 
 
 class FeatureWriter:
@@ -40,7 +41,6 @@ class FeatureWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         values = torch.stack(self._features)
         features = pa.FixedSizeListArray.from_arrays(pa.array(values.flatten().numpy()), values.shape[1])
-        partial = self.path.with_name(self.path.name + ".partial")
-        parquet.write_table(pa.table({self.key: self._names, "features": features}), partial)
-        os.replace(partial, self.path)
+        with whole_file(self.path) as partial:
+            parquet.write_table(pa.table({self.key: self._names, "features": features}), partial)
         engine.logger.info(f"wrote the features of {len(self._names)} slices to {self.path.name}")

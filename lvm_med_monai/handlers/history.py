@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 from torch.optim import Optimizer
+
+from lvm_med_monai.whole_file import whole_file
 
 
 class History:
@@ -46,9 +47,8 @@ class History:
         }
         earlier = [entry for entry in read_history(self.path) if entry["epoch"] < line["epoch"]]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(self.path.name + ".partial")
-        partial.write_text("".join(json.dumps(entry) + "\n" for entry in [*earlier, line]), encoding="utf-8")
-        os.replace(partial, self.path)
+        with whole_file(self.path) as partial:
+            partial.write_text("".join(json.dumps(entry) + "\n" for entry in [*earlier, line]), encoding="utf-8")
 
 
 def write_metrics(metrics: Mapping[str, float], path: str | Path) -> None:
