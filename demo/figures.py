@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from demo import pictures
 from demo.pipeline import fine_tuning_run, pretraining_run
-from demo.plan import DATA, GRAPH_MATCHING, PRETRAINING, Arm, Plan
+from demo.plan import DATA, GRAPH_MATCHING, PRETRAINING, SEGMENTATION, Arm, Plan
 from lvm_med_monai.data import label_table
 from lvm_med_monai.graph import GraphEncoder
 from lvm_med_monai.handlers import load_network, read_history
@@ -23,7 +23,6 @@ from lvm_med_monai.networks import PretrainingNetwork
 from lvm_med_monai.transforms import MultiView, ViewPolicy
 
 _NODES = 16
-_STRUCTURES = (5, 1, 6, 52)
 _READER = "lvm_med_monai.slices.SliceReader"
 
 
@@ -63,9 +62,12 @@ def _test_scan() -> tuple[NDArray, NDArray]:
         load(str(DATA / "abdomen_ct_dicom" / "series")),
         load(str(DATA / "abdomen_ct_dicom" / "organs.nii.gz")),
     )
-    label = MapLabelValue(list(range(256)), label_table(_STRUCTURES))(ResampleToMatch(mode="nearest")(label, image))
+    config = ConfigParser.load_config_file(SEGMENTATION / "configs" / "train.json")
+    lower, upper = (config["intensity"][end] for end in ("a_min", "a_max"))
+    label = ResampleToMatch(mode="nearest")(label, image)
+    label = MapLabelValue(list(range(256)), label_table(config["structures"]))(label)
     canonical = Orientation(axcodes="RAS")
-    return _head_first(((canonical(image) + 160) / 400).clip(0, 1)), _head_first(canonical(label))
+    return _head_first(((canonical(image) - lower) / (upper - lower)).clip(0, 1)), _head_first(canonical(label))
 
 
 def _prediction(output: Path, arm: Arm) -> NDArray:
