@@ -2,59 +2,87 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from lvm_med_monai.slices import Window, apply_window, read_manifest, read_slice
+from lvm_med_monai.data.manifest_rows import ManifestRows
+from lvm_med_monai.slices import CT_WINDOWS, Window, apply_window
+from lvm_med_monai.slices.location import Location
+from lvm_med_monai.slices.shards import read_stored
 
-_POSITION_TOLERANCE_MM = 1e-3
-"""Positions are rounded when they are written; spacing is judged with this much room."""
+WINDOW_TABLES = 64
+"""Lookup tables of windows that are kept in each process, of at most 256 KiB."""
+
+WindowChoice = Window | str | Callable[[Mapping[str, Any]], Window] | None
 
 
 class SliceShardDataset(Dataset):
     """Windowed slices of a folder written by ``python -m lvm_med_monai.slices extract``, read by offset.
 
-    An item is a dictionary: ``image``, float32 in [0, 1], shape (1, H, W) or (3, H, W) for colour, windowed as the
-    manifest says; and the manifest's fields (see ``docs/slices.md``), such as ``modality`` and ``position_mm``.
+    An item is a dictionary: ``image``, float32 in [0, 1], shape (1, H, W) or (3, H, W) for colour; and the manifest's
+    fields (see ``docs/slices.md``), such as ``modality`` and ``position_mm``, of which ``window_lower`` and
+    ``window_upper`` are those that the image was windowed with.
+
+    The manifest stays in columns, from which an item's fields are made when it is asked for, so 1.3 million slices
+    need some 200 MB. A slice takes one read of its shard, which may lie in an object store.
 
     Args:
-        root: folder of shards and manifest.
+        root: folder of shards and manifest, or the URL of one that fsspec reaches, such as ``s3://bucket/slices``.
         where: which slices to keep, as the allowed values of manifest fields: ``{"split": ["train"]}``.
         transform: applied to each item, MONAI's or any callable.
         every_mm: keep slices of a stack at least this far apart along its normal, starting with the first; None for
-            all. Slices without a position are kept.
+            all. Slices without a position are kept. The slices are then sorted by data set, series and place.
+        window: how grey slices are windowed: None as the manifest says, a window, the name of one in HU out of
+            `CT_WINDOWS`, or a function from the item's fields to a window, such as a random one. Colour has none.
+
+    Attributes:
+        rows: the manifest's fields of each slice.
 
     Raises:
         FileNotFoundError: ``root`` holds no manifest.
-        ValueError: ``where`` names an unknown field, or no slice is left.
+        ValueError: ``where`` names an unknown field, no slice is left, or ``window`` does not fit the slices.
     """
 
     def __init__(
         self,
-        root: str | Path,
+        root: str | os.PathLike[str],
         where: Mapping[str, Collection[Any]] | None = None,
         transform: Callable[[dict[str, Any]], Any] | None = None,
         every_mm: float | None = None,
+        window: WindowChoice = None,
     ) -> None:
-        self.root = Path(root)
+        self.location = Location.of(root)
         self.transform = transform
-        table = read_manifest(self.root)
-        unknown = set(where or {}) - set(table.column_names)
-        if unknown:
-            raise ValueError(f"the manifest of {self.root.name} has no field {sorted(unknown)}: see docs/slices.md")
-        wanted = dict(where or {})
-        kept = [row for row in table.to_pylist() if all(row[name] in allowed for name, allowed in wanted.items())]
-        if not kept:
-            raise ValueError(f"no slice of {self.root.name} (of {table.num_rows}) has {wanted}")
-        self.rows: list[dict[str, Any]] = kept if every_mm is None else _spaced(kept, every_mm)
+        rows, wanted = ManifestRows.read(self.location), dict(where or {})
+        if unknown := set(wanted) - set(rows.fields):
+            raise ValueError(f"the manifest of {self.location.name} has no field {sorted(unknown)}: see docs/slices.md")
+        self.rows = rows.where(wanted) if wanted else rows
+        if not len(self.rows):
+            raise ValueError(f"no slice of {self.location.name} (of {len(rows)}) has {wanted}")
+        if every_mm is not None:
+            self.rows = self.rows.spaced(every_mm)
+        self.window = self._named_window(window) if isinstance(window, str) else window
+
+    def _named_window(self, name: str) -> Window:
+        if name not in CT_WINDOWS:
+            raise ValueError(f"there is no window {name}; choose {', '.join(CT_WINDOWS)}, or give a Window")
+        units, channels = self.rows.column("units"), self.rows.column("channels")
+        if others := {unit for unit, n in zip(units, channels, strict=True) if n == 1 and unit != "HU"}:
+            raise ValueError(
+                f"window {name} is in HU, but some slices have units {', '.join(sorted(others))}: use where"
+            )
+        return CT_WINDOWS[name]
 
     def groups(self, *fields: str) -> list[tuple[Any, ...]]:
         """Values of manifest fields of each slice, such as modality and data set, for balanced sampling."""
-        return [tuple(row[name] for name in fields) for row in self.rows]
+        return list(zip(*(self.rows.column(name) for name in fields), strict=True))
 
     def __len__(self) -> int:
         """Number of slices."""
@@ -63,33 +91,33 @@ class SliceShardDataset(Dataset):
     def __getitem__(self, index: int) -> Any:
         """Read, window and transform one slice."""
         row = self.rows[index]
-        item = {**row, "image": windowed(read_slice(self.root, row), row)}
+        if row["channels"] == 1:
+            chosen = self.window(row) if callable(self.window) else self.window
+            if chosen is not None:
+                row |= {"window_lower": chosen.lower, "window_upper": chosen.upper}
+        item = {**row, "image": windowed(read_stored(self.location, row), row)}
         return item if self.transform is None else self.transform(item)
 
 
-def _spaced(rows: list[dict[str, Any]], every_mm: float) -> list[dict[str, Any]]:
-    """Rows whose slices lie at least ``every_mm`` apart in their stack, by data set, stack and position."""
-    last: dict[tuple[Any, ...], float] = {}
-    kept = []
-    for row in sorted(rows, key=_place):
-        stack = (row["series_h"], row["stack_index"], row["plane"])
-        position = row["position_mm"]
-        if position is not None and stack in last and abs(position - last[stack]) < every_mm - _POSITION_TOLERANCE_MM:
-            continue
-        if position is not None:
-            last[stack] = position
-        kept.append(row)
-    return kept
+def windowed(stored: NDArray[Any], row: Mapping[str, Any]) -> torch.Tensor:
+    """Channel-first float32 in [0, 1] of stored pixels.
+
+    Args:
+        stored: (H, W) uint16 or uint8, or (H, W, 3) uint8, of `slices.shards.read_stored`.
+        row: with ``scale``, ``intercept``, ``window_lower`` and ``window_upper``.
+
+    Returns:
+        (1, H, W) through the window, or (3, H, W), colour divided by 255.
+    """
+    if stored.ndim == 3:
+        return torch.tensor(stored).permute(2, 0, 1).float() / 255
+    steps = 1 << (8 * stored.itemsize)
+    table = _window_table(row["window_lower"], row["window_upper"], row["scale"], row["intercept"], steps)
+    return torch.from_numpy(table.take(stored))[None]
 
 
-def _place(row: dict[str, Any]) -> tuple[Any, ...]:
-    """Sorts slices; the data set comes first, since hashes of series change with the key."""
-    return row["dataset"], row["series_h"], row["stack_index"], row["plane"], row["slice_index"]
-
-
-def windowed(pixels: Any, row: Mapping[str, Any]) -> torch.Tensor:
-    """Channel-first float32 in [0, 1]: grey slices (H, W) through the row's window, colour (H, W, 3) by 255."""
-    if pixels.ndim == 3:
-        return torch.tensor(pixels).permute(2, 0, 1).float() / 255
-    window = Window(row["window_lower"], row["window_upper"])
-    return torch.from_numpy(apply_window(pixels, window))[None]
+@lru_cache(maxsize=WINDOW_TABLES)
+def _window_table(lower: float, upper: float, scale: float, intercept: float, steps: int) -> NDArray[np.float32]:
+    """(steps,) windowed value of each stored one."""
+    values = (np.arange(steps) * scale + intercept).astype(np.float32)
+    return apply_window(values, Window(lower, upper))

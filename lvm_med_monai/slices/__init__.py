@@ -10,14 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lvm_med_monai.slices.extraction import Summary, extract
+    from lvm_med_monai.slices.extraction import extract
     from lvm_med_monai.slices.geometry import SliceGeometry
     from lvm_med_monai.slices.manifest import read_manifest, read_rejects
+    from lvm_med_monai.slices.merging import Summary, merge
+    from lvm_med_monai.slices.plan import Plan, make_plan, read_plan, write_plan
     from lvm_med_monai.slices.reader import SliceReader
     from lvm_med_monai.slices.selection import SlicePolicy
+    from lvm_med_monai.slices.settings import WorkLimits
     from lvm_med_monai.slices.shards import read_slice
     from lvm_med_monai.slices.source import Source
+    from lvm_med_monai.slices.splits import Splits
     from lvm_med_monai.slices.stack import FrameError, Reject, Stack
+    from lvm_med_monai.slices.storage import Storage
     from lvm_med_monai.slices.verification import Verification, verify
     from lvm_med_monai.slices.walk import iter_stacks
     from lvm_med_monai.slices.windows import CT_WINDOWS, Window, apply_window, default_window, to_uint8
@@ -25,47 +30,63 @@ if TYPE_CHECKING:
 _MODULES = {
     "CT_WINDOWS": "windows",
     "FrameError": "stack",
+    "Plan": "plan",
     "Reject": "stack",
     "SliceGeometry": "geometry",
     "SlicePolicy": "selection",
     "SliceReader": "reader",
     "Source": "source",
+    "Splits": "splits",
     "Stack": "stack",
-    "Summary": "extraction",
+    "Storage": "storage",
+    "Summary": "merging",
     "Verification": "verification",
     "Window": "windows",
+    "WorkLimits": "settings",
     "apply_window": "windows",
     "default_window": "windows",
     "extract": "extraction",
     "iter_stacks": "walk",
+    "make_plan": "plan",
+    "merge": "merging",
     "read_manifest": "manifest",
+    "read_plan": "plan",
     "read_rejects": "manifest",
     "read_slice": "shards",
     "to_uint8": "windows",
     "verify": "verification",
+    "write_plan": "plan",
 }
 
 __all__ = [
     "CT_WINDOWS",
     "FrameError",
+    "Plan",
     "Reject",
     "SliceGeometry",
     "SlicePolicy",
     "SliceReader",
     "Source",
+    "Splits",
     "Stack",
+    "Storage",
     "Summary",
     "Verification",
     "Window",
+    "WorkLimits",
     "apply_window",
     "default_window",
     "extract",
     "iter_stacks",
+    "make_plan",
+    "merge",
     "read_manifest",
+    "read_plan",
     "read_rejects",
     "read_slice",
     "to_uint8",
     "verify",
+    "write_plan",
 ]
 
 

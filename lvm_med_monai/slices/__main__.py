@@ -1,4 +1,4 @@
-"""Command line: ``python -m lvm_med_monai.slices {scan,extract,verify}``."""
+"""Command line: ``python -m lvm_med_monai.slices COMMAND``."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from lvm_med_monai.slices.commands import extract, scan, verify
+from lvm_med_monai.slices.commands import extract, merge, montage, scan, stats, verify
 
-COMMANDS = (scan, extract, verify)
+COMMANDS = (scan, extract, merge, verify, montage, stats)
 DESCRIPTION = """\
 Turn medical volumes and series into 2D slices.
 
   scan     shows what would be read: stacks with geometry and flags, and files that give none, with the reason
-  extract  writes the slices as 16-bit PNG in tar shards, with a manifest; run it again to go on where it stopped
-  verify   reads every slice back and closes the accounts of files"""
+           and a plan of the work, if asked to
+  extract  writes the slices into tar shards, with a manifest; run it again to go on where it stopped
+  merge    puts the tables together after several processes have extracted
+  verify   reads every slice back and closes the accounts of files
+  stats    writes a page of counts, sizes, intensities and rejects
+  montage  draws a contact sheet of every data set"""
 EPILOG = """\
 examples:
   python -m lvm_med_monai.slices scan demo_data/brain_mr_dicom
@@ -22,18 +26,28 @@ examples:
   python -m lvm_med_monai.slices extract --sources sources.json -o slices --every-mm 0
   python -m lvm_med_monai.slices verify slices --json
 
-DICOM, NIfTI, Analyze, MGH, MetaImage, NRRD, PNG, JPEG, TIFF and BMP are told by content. NIfTI and NRRD files do not
-say their modality: give --modality CT where the values are HU. docs/slices.md explains manifest, flags and reasons."""
+DICOM, NIfTI, Analyze, MGH, MetaImage, NRRD, PNG, JPEG, TIFF, BMP and the HDF5 of PatchCamelyon are told by content,
+in folders and in zip and tar archives. `COMMAND --help` has more, such as how to run on Slurm and Ray. NIfTI and NRRD
+files do not say their modality: give --modality CT where the values are HU. docs/slices.md explains manifest, flags and
+reasons."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 1 if `verify` finds a fault, 2 for wrong input."""
+    """Run a command.
+
+    Returns:
+        The exit status: 0; 1 if `verify` finds a fault, or `extract` had to leave out what crashed or hung; 2 for wrong
+        input or a disk that is full; 130 if interrupted.
+    """
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,17 +6,20 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lvm_med_monai.slices import dicom_tags as tags
 from lvm_med_monai.slices.dicom_frames import Frame, list_frames
-from lvm_med_monai.slices.dicom_header import NATIVE, Header, read_header
-from lvm_med_monai.slices.dicom_pixels import PLUGINS
+from lvm_med_monai.slices.dicom_header import Header, read_header
+from lvm_med_monai.slices.dicom_mosaic import UnsupportedError
 from lvm_med_monai.slices.dicom_series import build_stack, group_frames
+from lvm_med_monai.slices.dicom_twins import unprocessed_twins
 from lvm_med_monai.slices.stack import Reject, Stack
 
-JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 PHOTOMETRICS = frozenset(
     ["MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"]
 )
 """Photometric interpretations that become grey values or RGB (PS3.3 C.7.6.3.1.2)."""
+BITS_ALLOCATED = frozenset([1, 8, 16, 32, 64])
+"""Widths of a stored sample that are read; others are packed in ways that the standard has retired."""
 
 
 def read_dicom(paths: Sequence[Path]) -> Iterator[Stack | Reject]:
@@ -32,48 +35,49 @@ def read_dicom(paths: Sequence[Path]) -> Iterator[Stack | Reject]:
     frames: list[Frame] = []
     damaged: set[Path] = set()
     for path in sorted(paths):
-        result = _frames(path)
+        result = read_frames(path)
         if isinstance(result, Reject):
             if result.reason in ("corrupt", "truncated"):
                 damaged.add(path)
             yield result
         else:
             frames.extend(result)
+    twins = {image.path for image in unprocessed_twins(frames)}
+    for path in sorted(twins):
+        yield Reject(path, "for_processing", "the unprocessed twin of an image that is there for presentation")
     folders = {path.parent for path in damaged}
-    for group in group_frames(frames):
+    for group in group_frames(frame for frame in frames if frame.image.path not in twins):
         # A damaged file may not tell its series any more; what lies in its folder is suspected of lacking a slice.
         yield build_stack(group, missing=any(frame.image.path.parent in folders for frame in group.frames))
 
 
-def _frames(path: Path) -> list[Frame] | Reject:
+def read_frames(path: Path) -> list[Frame] | Reject:
+    """Frames of one file, without decoding pixels, or why it gives no slice."""
     header = read_header(path)
     if isinstance(header, Reject):
         return header
-    if fault := _pixel_fault(header):
-        return fault
     try:
         with warnings.catch_warnings():
             # pydicom converts values when they are asked for, and its warnings quote them.
             warnings.simplefilter("ignore")
-            return list_frames(header)
+            return _pixel_fault(header) or list_frames(header)
+    except UnsupportedError as error:
+        return Reject(path, "unsupported", str(error))
     except Exception as error:  # a value that cannot be converted raises what pydicom likes
         return Reject(path, "corrupt", f"an attribute of the image cannot be read ({type(error).__name__})")
 
 
 def _pixel_fault(header: Header) -> Reject | None:
-    if header.syntax not in NATIVE and header.syntax not in PLUGINS:
-        return Reject(header.path, "unsupported", f"no decoder for transfer syntax {_known_uid(header.syntax)}")
-    photometric = str(header.dataset.get("PhotometricInterpretation") or "MONOCHROME2")
+    attributes = header.attributes
+    photometric = attributes.text(tags.PHOTOMETRIC_INTERPRETATION) or "MONOCHROME2"
     if photometric not in PHOTOMETRICS:
         known = ", ".join(sorted(PHOTOMETRICS))
         return Reject(header.path, "unsupported", f"photometric interpretation is none of {known}")
-    if header.syntax == JPEG_EXTENDED and int(header.dataset.BitsStored) != 8:
-        return Reject(header.path, "unsupported", "12-bit JPEG: no free decoder reads it reliably; transcode the file")
-    if int(header.dataset.BitsAllocated) == 1:
-        return Reject(header.path, "unsupported", "one bit a pixel: a mask, not an image")
+    samples = attributes.integer(tags.SAMPLES_PER_PIXEL) or 1
+    allocated = attributes.integer(tags.BITS_ALLOCATED) or 0
+    stored = attributes.integer(tags.BITS_STORED) or allocated
+    if allocated not in BITS_ALLOCATED:
+        return Reject(header.path, "unsupported", f"{allocated} bits a sample; transcode the file to 8 or 16")
+    if not 1 <= stored <= allocated or samples not in (1, 3):
+        return Reject(header.path, "corrupt", "BitsStored or SamplesPerPixel contradicts the other attributes")
     return None
-
-
-def _known_uid(uid: str) -> str:
-    """A standard UID as it is; others may name an institution and are withheld."""
-    return uid if uid.startswith("1.2.840.10008.") else "(private)"

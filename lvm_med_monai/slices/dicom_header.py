@@ -1,20 +1,24 @@
-"""Reading one DICOM header, and deciding whether the file holds slices (PS3.3, PS3.10)."""
+"""Deciding from the header of a DICOM file whether it holds slices, and whether it tells the truth (PS3.3, PS3.10)."""
 
 from __future__ import annotations
 
 import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
-from lvm_med_monai.slices.limits import MAX_VOLUME_BYTES, size_fault
+from lvm_med_monai.slices import dicom_tags as tags
+from lvm_med_monai.slices.dicom_attributes import Attributes
+from lvm_med_monai.slices.dicom_codecs import decoder_fault
+from lvm_med_monai.slices.dicom_contents import DEFLATED, NATIVE, RLE, UNDEFINED, Contents, Pixels
+from lvm_med_monai.slices.dicom_deflate import INFLATED_HEADER_BYTES, inflated_length
+from lvm_med_monai.slices.dicom_file import deflated_body, read_contents
+from lvm_med_monai.slices.dicom_fragments import FragmentError, Span, frame_spans
+from lvm_med_monai.slices.limits import size_fault
 from lvm_med_monai.slices.stack import Reject
 
-DEFLATED = "1.2.840.10008.1.2.1.99"
 DICOMDIR = "1.2.840.10008.1.3.10"
-NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", DEFLATED, "1.2.840.10008.1.2.2")
-"""Transfer syntaxes that leave pixels as they are."""
+RLE_RATIO = 64
+"""Run lengths cannot compress better: two bytes for 128 (PS3.5 G.3)."""
 NOT_SLICES = {
     "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation",
     "1.2.840.10008.5.1.4.1.1.66.7": "a label map",
@@ -24,26 +28,29 @@ NOT_SLICES = {
     "1.2.840.10008.5.1.4.1.1.77.1.6": "a whole-slide image",
 }
 """SOP classes that have pixels but no slices to learn from."""
-PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00", b"\x7f\xe0\x00\x10")
-"""(7FE0,0010), float and double pixel data, little endian, and the first of them big endian."""
-ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """A parsed header of a file that holds slices.
+    """The header of a file that holds slices.
 
     Attributes:
         path: the file.
-        dataset: pydicom Dataset without pixels; it is dropped once its slices are listed.
-        syntax: transfer syntax UID; where the file names none, the one its bytes agree with.
+        attributes: dropped once the slices are listed.
+        syntax: transfer syntax UID.
+        little_endian: byte order of the values, pixels included.
+        pixels: where the pixels lie.
         n_frames: frames of the file.
+        spans: fragments of each frame if they are compressed, else empty.
     """
 
     path: Path
-    dataset: Any
+    attributes: Attributes
     syntax: str
+    little_endian: bool
+    pixels: Pixels
     n_frames: int
+    spans: tuple[Span, ...]
 
 
 def looks_like_dicom(start: bytes) -> bool:
@@ -56,7 +63,7 @@ def looks_like_dicom(start: bytes) -> bool:
 
 
 def read_header(path: Path) -> Header | Reject:
-    """Parse a header up to the pixels and check what it declares against the size of the file.
+    """Read a header up to the pixels and check what it declares against the size of the file.
 
     Args:
         path: a file for which `looks_like_dicom` holds.
@@ -65,115 +72,92 @@ def read_header(path: Path) -> Header | Reject:
         The header, or why the file holds no slices that can be read.
     """
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             # pydicom's warnings quote values.
             warnings.simplefilter("ignore")
-            return _read(path, file)
+            return _read(path)
     except Exception as error:  # pydicom raises many types on damaged files; each costs that file alone
         return Reject(path, "corrupt", f"the header cannot be read ({type(error).__name__})")
 
 
-def _read(path: Path, file: BinaryIO) -> Header | Reject:
-    import pydicom
-
-    total = path.stat().st_size
-    if _is_deflated(file) and (bomb := _inflate_fault(path, file)):
-        return bomb
-    file.seek(0)
-    dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True)
-    syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) or _guess_syntax(dataset)
-    if fault := _class_fault(path, dataset):
+def _read(path: Path) -> Header | Reject:
+    contents = read_contents(path)
+    if fault := _class_fault(path, contents):
         return fault
-    rows, columns = dataset.get("Rows"), dataset.get("Columns")
-    tail_start = file.tell()
-    tag = file.read(4)
-    if syntax != DEFLATED and tag not in PIXEL_TAGS:
-        if rows is None:
-            return Reject(path, "not_image", "a DICOM object without pixels")
-        reason = "the file ends before its pixels" if tail_start >= total else "image attributes without pixels"
-        return Reject(path, "truncated" if tail_start >= total else "no_pixels", reason)
-    if any(dataset.get(name) is None for name in ("Rows", "Columns", "BitsAllocated")):
+    if contents.pixels is None:
+        return _without_pixels(path, contents)
+    attributes = contents.attributes
+    rows, columns, bits = (attributes.integer(tag) for tag in (tags.ROWS, tags.COLUMNS, tags.BITS_ALLOCATED))
+    if rows is None or columns is None or bits is None:
         return Reject(path, "corrupt", "has pixels but lacks Rows, Columns or BitsAllocated")
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    samples, bits = int(dataset.get("SamplesPerPixel") or 1), int(dataset.BitsAllocated)
-    if oversize := size_fault(int(rows), int(columns), frames, max(1, samples * bits // 8)):
+    frames = attributes.integer(tags.NUMBER_OF_FRAMES) or 1
+    samples = attributes.integer(tags.SAMPLES_PER_PIXEL) or 1
+    if oversize := size_fault(rows, columns, frames, max(1, samples * bits // 8)):
         return Reject(path, "too_large", oversize)
-    if syntax not in NATIVE:
-        fault = _encapsulated_fault(path, file, tail_start, total)
-    elif syntax != DEFLATED:
-        fault = _native_fault(path, dataset, (int(rows) * int(columns) * frames, samples, bits), total - tail_start)
+    needed = (rows * columns * frames * samples * bits + 7) // 8
+    spans: tuple[Span, ...] = ()
+    if contents.syntax in NATIVE:
+        fault = _native_fault(path, contents, contents.pixels, needed)
+    elif cure := decoder_fault(contents.syntax, attributes.integer(tags.BITS_STORED) or bits, samples == 3):
+        fault = Reject(path, "unsupported", cure)
     else:
-        fault = None
-    return fault or Header(path, dataset, syntax, frames)
+        fault, spans = _encapsulated(path, contents, contents.pixels, frames)
+        if contents.syntax == RLE and not fault and RLE_RATIO * sum(n for s in spans for _, n in s) < needed:
+            fault = Reject(path, "truncated", f"its run lengths cannot hold the {needed} bytes of pixels it declares")
+    if fault:
+        return fault
+    return Header(path, attributes, contents.syntax, contents.little_endian, contents.pixels, frames, spans)
 
 
-def _guess_syntax(dataset: Any) -> str:
-    implicit, little = dataset.original_encoding
-    if implicit:
-        return NATIVE[0]
-    return NATIVE[1] if little else NATIVE[3]
-
-
-def _class_fault(path: Path, dataset: Any) -> Reject | None:
-    sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-    if sop_class == DICOMDIR or "DirectoryRecordSequence" in dataset:
+def _class_fault(path: Path, contents: Contents) -> Reject | None:
+    attributes = contents.attributes
+    sop_class = attributes.text(tags.SOP_CLASS_UID) or contents.media_class
+    if sop_class == DICOMDIR or tags.DIRECTORY_RECORD_SEQUENCE in attributes:
         return Reject(path, "dicomdir", "an index of other files; those are read themselves")
     if sop_class in NOT_SLICES:
         return Reject(path, "not_image", NOT_SLICES[sop_class])
-    if len(dataset) == 0:
+    if contents.empty:
         return Reject(path, "unrecognised", "no DICOM elements")
-    image_type = dataset.get("ImageType") or ()
-    if "LOCALIZER" in ([image_type] if isinstance(image_type, str) else list(image_type)):
+    if "LOCALIZER" in attributes.texts(tags.IMAGE_TYPE):
         return Reject(path, "localizer", "a scout image, with lines instead of a slice of its own")
     return None
 
 
-def _native_fault(path: Path, dataset: Any, size: tuple[int, int, int], present: int) -> Reject | None:
-    pixels, samples, bits = size
-    needed = (pixels * samples * bits + 7) // 8
-    if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
+def _without_pixels(path: Path, contents: Contents) -> Reject:
+    if contents.syntax == DEFLATED and contents.size >= INFLATED_HEADER_BYTES:
+        return Reject(path, "too_large", f"inflates to more than {INFLATED_HEADER_BYTES} bytes before its pixels")
+    if contents.attributes.integer(tags.ROWS) is None:
+        return Reject(path, "not_image", "a DICOM object without pixels")
+    if contents.cut:
+        return Reject(path, "truncated", "the file ends before its pixels")
+    return Reject(path, "no_pixels", "image attributes without pixels")
+
+
+def _native_fault(path: Path, contents: Contents, pixels: Pixels, needed: int) -> Reject | None:
+    if pixels.length == UNDEFINED:
+        return Reject(path, "corrupt", "compressed pixels, but the transfer syntax is missing or says otherwise")
+    if contents.attributes.text(tags.PHOTOMETRIC_INTERPRETATION) == "YBR_FULL_422":
         needed = needed * 2 // 3
-    if present < needed + 8:
-        return Reject(path, "truncated", f"holds at most {present} of the {needed} bytes of pixels; copy it again")
+    if contents.syntax == DEFLATED:
+        with path.open("rb") as file:
+            present = inflated_length(deflated_body(file), pixels.offset + needed) - pixels.offset
+    else:
+        present = contents.size - pixels.offset
+    if min(present, pixels.length) < needed:
+        return Reject(path, "truncated", f"holds {min(present, pixels.length)} of the {needed} bytes of pixels")
+    if pixels.length > present + 1 and contents.syntax != DEFLATED:
+        return Reject(path, "truncated", "the pixels are declared longer than the file; copy it again")
     return None
 
 
-def _encapsulated_fault(path: Path, file: BinaryIO, start: int, total: int) -> Reject | None:
-    """Walk the fragments (PS3.5 A.4): some decoders return half a picture for half a stream without a word."""
-    file.seek(start + 4)
-    # A value representation of two letters makes the element's head 12 bytes long, its absence 8.
-    first = position = start + (12 if file.read(2).isalpha() else 8)
-    while position + 8 <= total:
-        file.seek(position)
-        head = file.read(8)
-        if head[:4] == DELIMITER:
-            return None
-        if head[:4] != ITEM:
-            return Reject(path, "corrupt", "the compressed pixels are not a sequence of fragments")
-        position += 8 + int.from_bytes(head[4:], "little")
-    # Files whose last fragment is whole but whose delimiter is missing are common, and harmless.
-    if position <= total and position > first + 8:
-        return None
-    return Reject(path, "truncated", "the compressed pixels end early; copy the file again")
-
-
-def _is_deflated(file: BinaryIO) -> bool:
-    from pydicom.filereader import read_file_meta_info
-
-    start = file.read(132)
-    if start[128:] != b"DICM":
-        return False
-    return str(read_file_meta_info(file.name).get("TransferSyntaxUID", "")) == DEFLATED
-
-
-def _inflate_fault(path: Path, file: BinaryIO) -> Reject | None:
-    """Inflate in pieces and stop at the limit: pydicom would inflate all of it even for the header."""
-    file.seek(132)
-    head = file.read(12)
-    file.seek(144 + int.from_bytes(head[8:], "little"))
-    engine, produced = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    while piece := engine.unconsumed_tail or file.read(1 << 16):
-        produced += len(engine.decompress(piece, 1 << 22))
-        if produced > MAX_VOLUME_BYTES // 8:
-            return Reject(path, "too_large", f"inflates to more than {MAX_VOLUME_BYTES // 8} bytes")
-    return None
+def _encapsulated(
+    path: Path, contents: Contents, pixels: Pixels, frames: int
+) -> tuple[Reject | None, tuple[Span, ...]]:
+    """Some decoders return half a picture for half a stream without a word, so the fragments are walked first."""
+    try:
+        with path.open("rb") as file:
+            return None, frame_spans(file, pixels.offset, contents.size, frames)
+    except FragmentError as error:
+        return Reject(path, "truncated", str(error)), ()
+    except ValueError as error:
+        return Reject(path, "corrupt", str(error)), ()

@@ -9,38 +9,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lvm_med_monai.slices.codestream import declared_size
+from lvm_med_monai.slices import dicom_tags as tags
+from lvm_med_monai.slices.dicom_attributes import Attributes
+from lvm_med_monai.slices.dicom_colour import rgb
+from lvm_med_monai.slices.dicom_file import read_by_pydicom
 from lvm_med_monai.slices.dicom_frames import Frame
+from lvm_med_monai.slices.dicom_stored import FrameReader
 from lvm_med_monai.slices.stack import FrameError, Reject, exact_dtype
 
-PLUGINS = {
-    "1.2.840.10008.1.2.4.50": "pillow",  # JPEG baseline
-    "1.2.840.10008.1.2.4.51": "gdcm",  # JPEG extended: Pillow stops at 8 bits
-    "1.2.840.10008.1.2.4.57": "gdcm",  # JPEG lossless
-    "1.2.840.10008.1.2.4.70": "gdcm",  # JPEG lossless, first-order prediction
-    "1.2.840.10008.1.2.4.80": "pyjpegls",  # JPEG-LS
-    "1.2.840.10008.1.2.4.81": "pyjpegls",  # JPEG-LS near-lossless
-    "1.2.840.10008.1.2.4.90": "pylibjpeg",  # JPEG 2000 lossless
-    "1.2.840.10008.1.2.4.91": "pylibjpeg",  # JPEG 2000
-    "1.2.840.10008.1.2.4.201": "pylibjpeg",  # HTJ2K lossless
-    "1.2.840.10008.1.2.4.202": "pylibjpeg",  # HTJ2K lossless, RPCL
-    "1.2.840.10008.1.2.4.203": "pylibjpeg",  # HTJ2K
-    "1.2.840.10008.1.2.5": "pylibjpeg",  # RLE
-}
-"""Decoder of each compressed transfer syntax. pydicom's own order is not that of speed: up to 17 times slower."""
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
 AIR_HU = -1024
 """Background of a CT outside of the field of view."""
+TABLES = frozenset([tags.MODALITY_LUT_SEQUENCE, tags.VOI_LUT_SEQUENCE, *tags.PALETTE])
 
 
 class FrameDecoder:
-    """Decodes frames and keeps the last file in memory, because the next frame is often in it."""
+    """Decodes frames and keeps the tables of the last file, because the next frame is often in it."""
 
     def __init__(self) -> None:
+        self._reader = FrameReader()
         self._path: Path | None = None
-        self._dataset: Any = None
+        self._tables: Attributes | None = None
 
-    def decode(self, frame: Frame) -> NDArray[Any]:
+    def decode(self, frame: Frame, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Pixels of a frame.
 
         Values are the stored bits (sign extended), through the Modality LUT. In display modalities a VOI LUT table
@@ -49,9 +39,10 @@ class FrameDecoder:
 
         Args:
             frame: the frame.
+            out: memory that may be used for the result, contiguous, of its shape and type.
 
         Returns:
-            (H, W) of `value_dtype`, or (H, W, 3) uint8.
+            (H, W) of `value_dtype`, or (H, W, 3) uint8; in ``out`` where that saves copying.
 
         Raises:
             FrameError: the pixels are damaged.
@@ -59,7 +50,7 @@ class FrameDecoder:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # pydicom's warnings quote values
-                return self._decode(frame)
+                return self._decode(frame, out)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
@@ -68,49 +59,67 @@ class FrameDecoder:
             detail = f"the pixels cannot be decoded ({type(error).__name__}); copy the file again"
             raise FrameError(Reject(frame.image.path, "corrupt", detail)) from error
 
-    def _decode(self, frame: Frame) -> NDArray[Any]:
-        from pydicom.pixels import get_decoder
-
+    def _decode(self, frame: Frame, out: NDArray[Any] | None) -> NDArray[Any]:
         image = frame.image
-        dataset = self._load(frame)
-        _check_codestream(frame, dataset)
-        decoder = get_decoder(image.syntax)
-        stored, meta = decoder.as_array(dataset, index=frame.index, decoding_plugin=PLUGINS.get(image.syntax, ""))
-        if stored.shape[:2] != (image.rows, image.columns):
-            raise ValueError("the decoded size differs from the header's")
+        if out is not None and out.dtype != value_dtype(frame):
+            out = None
         if image.colour:
-            return _rgb(stored, dataset, image.photometric, int(meta["bits_stored"]))
-        values, mask = modality_values(frame, stored, dataset), _padding_mask(frame, stored)
-        if frame.units == "display" and image.has_voi_lut:
-            values = _table(values, dataset.VOILUTSequence[0])
+            tables = self._tables_of(image.path) if image.photometric == "PALETTE COLOR" else None
+            return rgb(self._reader.colour(image, frame.index), image, tables)
+        stored = self._reader.grey(image, 0 if image.mosaic else frame.index, out)
+        if image.mosaic:
+            row, column = image.mosaic.corner(frame.index)
+            stored = stored[row : row + image.rows, column : column + image.columns]
+        mask = _padding_mask(frame, stored)
+        voi = self._table(frame, tags.VOI_LUT_SEQUENCE) if _has_voi_table(frame) else None
+        values = self._modality_values(frame, stored, out)
+        if voi is not None:
+            values = voi.look_up(values)
         if is_inverted(frame):
-            low, high = value_range(frame) if not image.has_voi_lut else (0, _table_top(dataset.VOILUTSequence[0]))
+            low, high = value_range(frame) if voi is None else (0, voi.top)
             values = low + high - values
         if mask is not None:
-            values = np.where(mask, _background(frame, values, mask), values)
+            values = values.astype(value_dtype(frame), copy=False)
+            values[mask] = _background(frame, values, mask)
         return values.astype(value_dtype(frame), copy=False)
 
-    def _load(self, frame: Frame) -> Any:
-        import pydicom
+    def _modality_values(self, frame: Frame, stored: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+        if frame.image.has_modality_lut:
+            return self._table(frame, tags.MODALITY_LUT_SEQUENCE).look_up(stored)
+        return rescaled(frame, stored, out)
 
-        if self._path != frame.image.path:
-            self._dataset = pydicom.dcmread(frame.image.path, force=True)
-            self._dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(frame.image.syntax)
-            self._path = frame.image.path
-        return self._dataset
+    def _table(self, frame: Frame, tag: int) -> _Table:
+        item = self._tables_of(frame.image.path).first(tag)
+        if item is None:
+            raise ValueError("a lookup table has vanished")
+        return _Table(item, frame.image.signed)
+
+    def _tables_of(self, path: Path) -> Attributes:
+        if self._tables is None or self._path != path:
+            self._path, self._tables = path, read_by_pydicom(path, TABLES).attributes
+        return self._tables
 
 
-def _check_codestream(frame: Frame, dataset: Any) -> None:
-    """Refuse a compressed frame that is not of the header's size before its decoder allocates what it declares."""
-    from pydicom.encaps import get_frame
+class _Table:
+    """A lookup table (PS3.3 C.11.1.1.1): values before the first entry take it, those behind take the last."""
 
-    image = frame.image
-    if image.syntax not in PLUGINS:
-        return
-    count = int(dataset.get("NumberOfFrames") or 1)
-    size = declared_size(get_frame(dataset.PixelData, frame.index, number_of_frames=count))
-    if size is not None and size != (image.rows, image.columns):
-        raise ValueError("the compressed frame declares another size than the header")
+    def __init__(self, item: Attributes, signed: bool) -> None:
+        descriptor = item.numbers(tags.LUT_DESCRIPTOR, 3)
+        if descriptor is None:
+            raise ValueError("a lookup table without descriptor")
+        count, self.first, bits = (int(v) for v in descriptor)
+        count = count % 65536 or 65536
+        if signed and self.first >= 1 << 15:
+            self.first -= 1 << 16  # the first value has the sign of the pixels, which not every encoding tells
+        data = item.value(tags.LUT_DATA)
+        if isinstance(data, bytes):
+            narrow = bits <= 8 and len(data) < 2 * count
+            data = np.frombuffer(data, dtype="u1" if narrow else "<u2" if item.little_endian else ">u2")
+        self.entries = np.asarray(data, dtype=np.int64)[:count] & 0xFFFF
+        self.top = (1 << bits) - 1
+
+    def look_up(self, values: NDArray[Any]) -> NDArray[Any]:
+        return self.entries[np.clip(values.astype(np.int64) - self.first, 0, len(self.entries) - 1)]
 
 
 def stored_range(frame: Frame) -> tuple[float, float]:
@@ -121,7 +130,7 @@ def stored_range(frame: Frame) -> tuple[float, float]:
 
 def value_range(frame: Frame) -> tuple[float, float]:
     """Lowest and highest possible value in modality units; of a table the 16 bits that its entries can have."""
-    if frame.image.has_modality_lut or (frame.image.has_voi_lut and frame.units == "display"):
+    if frame.image.has_modality_lut or _has_voi_table(frame):
         return 0, 65535
     ends = [v * frame.slope + (frame.intercept or 0) for v in stored_range(frame)]
     return min(ends), max(ends)
@@ -131,12 +140,11 @@ def value_dtype(frame: Frame) -> np.dtype[Any]:
     """Type of the decoded frame: uint8 for colour, else the smallest of int16, int32, float32 that is exact."""
     if frame.image.colour:
         return np.dtype(np.uint8)
-    intercept = frame.intercept or 0.0
-    integral = frame.slope == int(frame.slope) and intercept == int(intercept)
     low, high = value_range(frame)
     if frame.image.padding is not None and frame.units == "HU":
         low = min(low, AIR_HU)
-    return np.dtype(exact_dtype(low, high, (integral or frame.image.has_modality_lut) and not frame.image.floating))
+    integral = (_is_integral(frame) or frame.image.has_modality_lut) and not frame.image.floating
+    return np.dtype(exact_dtype(low, high, integral))
 
 
 def is_inverted(frame: Frame) -> bool:
@@ -144,43 +152,55 @@ def is_inverted(frame: Frame) -> bool:
     return frame.image.photometric == "MONOCHROME1" and frame.units == "display"
 
 
-def modality_values(frame: Frame, stored: NDArray[Any], dataset: Any) -> NDArray[Any]:
-    """Stored values (H, W) through the Modality LUT of this frame: integers where exact, else float64."""
-    if frame.image.has_modality_lut:
-        return _table(stored, dataset.ModalityLUTSequence[0])
+def rescaled(frame: Frame, stored: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Stored values through slope and intercept.
+
+    Where stored and resulting integers have the same width this is done in place: arithmetic that wraps around is exact
+    if its result fits, whatever came between.
+
+    Args:
+        frame: the frame.
+        stored: (H, W); may be overwritten.
+        out: (H, W) of `value_dtype`, memory that may be used for the result.
+
+    Returns:
+        (H, W): integers where they are exact, else float64.
+    """
+    slope, intercept = frame.slope, frame.intercept or 0.0
+    if stored.dtype.kind not in "iub" or not _is_integral(frame):
+        return stored.astype(np.float64) * slope + intercept
+    target = value_dtype(frame)
+    if target.kind != "i" or max(map(abs, value_range(frame))) >= 1 << 31:
+        return stored.astype(np.int64) * int(slope) + int(intercept)
+    same = stored.dtype.itemsize == target.itemsize and stored.flags.c_contiguous
+    if same:
+        values = stored.view(target)
+    else:
+        values = np.empty(stored.shape, target) if out is None else out
+        np.copyto(values, stored, casting="unsafe")
+    half = 1 << (8 * target.itemsize - 1)
+    factor, offset = ((int(v) + half) % (2 * half) - half for v in (slope, intercept))
+    if factor != 1:
+        values *= target.type(factor)
+    if offset:
+        values += target.type(offset)
+    return values
+
+
+def _is_integral(frame: Frame) -> bool:
     intercept = frame.intercept or 0.0
-    if stored.dtype.kind in "iub" and frame.slope == int(frame.slope) and intercept == int(intercept):
-        narrow = max(map(abs, value_range(frame))) < 1 << 30
-        values = stored.astype(np.int32 if narrow else np.int64)
-        return values * int(frame.slope) + int(intercept) if frame.slope != 1 else values + int(intercept)
-    return stored.astype(np.float64) * frame.slope + intercept
+    return frame.slope == int(frame.slope) and intercept == int(intercept)
 
 
-def _table(values: NDArray[Any], item: Any) -> NDArray[Any]:
-    """Look values up in a LUT (PS3.3 C.11.1.1.1): values before the first entry take it, those behind take the last."""
-    entries, first = _table_entries(item), int(item.LUTDescriptor[1])
-    return entries[np.clip(values.astype(np.int64) - first, 0, len(entries) - 1)]
-
-
-def _table_entries(item: Any) -> NDArray[Any]:
-    count, _, bits = (int(v) for v in item.LUTDescriptor)
-    count = count % 65536 or 65536
-    data = item.LUTData
-    if isinstance(data, bytes):
-        narrow = bits <= 8 and len(data) < 2 * count
-        data = np.frombuffer(data, dtype=np.uint8 if narrow else np.dtype("<u2"))
-    return np.asarray(data, dtype=np.int64)[:count] & 0xFFFF
-
-
-def _table_top(item: Any) -> int:
-    return (1 << int(item.LUTDescriptor[2])) - 1
+def _has_voi_table(frame: Frame) -> bool:
+    return frame.image.has_voi_lut and frame.units == "display"
 
 
 def _padding_mask(frame: Frame, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
     if frame.image.padding is None:
         return None
     low, high = frame.image.padding
-    mask = (stored >= low) & (stored <= high)
+    mask = (stored >= low) & (stored <= high) if low != high else stored == low
     return mask if mask.any() else None
 
 
@@ -191,16 +211,3 @@ def _background(frame: Frame, values: NDArray[Any], mask: NDArray[np.bool_]) -> 
     real = values[~mask]
     lowest = real.min() if real.size else 0
     return lowest if is_inverted(frame) else min(0, lowest)
-
-
-def _rgb(stored: NDArray[Any], dataset: Any, photometric: str, bits: int) -> NDArray[Any]:
-    """(H, W, 3) uint8 from RGB (pydicom has converted YBR already) or from palette indices."""
-    if photometric == "PALETTE COLOR":
-        from pydicom.pixels.processing import apply_color_lut
-
-        stored = apply_color_lut(stored, dataset)
-        if dataset.file_meta.TransferSyntaxUID == BIG_ENDIAN and "RedPaletteColorLookupTableData" in dataset:
-            # pydicom reads plain tables in the machine's byte order.
-            stored = stored.byteswap()
-        bits = 16 if stored.dtype.itemsize == 2 else 8
-    return (stored >> (bits - 8)).astype(np.uint8) if bits > 8 else stored.astype(np.uint8)

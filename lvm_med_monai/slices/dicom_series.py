@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -69,13 +70,9 @@ def build_stack(group: Group, missing: bool) -> Stack:
     flags |= group.flags | _image_flags(group.frames) | ({"missing"} if missing else set())
     dtype = np.result_type(*{value_dtype(frame) for frame in group.frames})
     dtype = np.dtype(np.float32) if dtype.kind == "f" else dtype
-    decoder = FrameDecoder()
-
-    def read_frame(i: int) -> NDArray[Any]:
-        return decoder.decode(group.frames[i]).astype(dtype, copy=False)
-
+    reader = _Reader(group.frames, dtype)
     return Stack(
-        read_frame=read_frame,
+        read_frame=reader.read,
         geometry=geometry,
         height=image.rows,
         width=image.columns,
@@ -92,7 +89,23 @@ def build_stack(group: Group, missing: bool) -> Stack:
         study_id=image.study_id,
         series_id=image.series_id,
         display_range=_display_range(first),
+        fill_frame=reader.fill,
     )
+
+
+class _Reader:
+    """Decodes frames of a stack to its type."""
+
+    def __init__(self, frames: tuple[Frame, ...], dtype: np.dtype[Any]) -> None:
+        self._frames, self._dtype, self._decoder = frames, dtype, FrameDecoder()
+
+    def read(self, index: int) -> NDArray[Any]:
+        return self._decoder.decode(self._frames[index]).astype(self._dtype, copy=False)
+
+    def fill(self, index: int, out: NDArray[Any]) -> None:
+        values = self._decoder.decode(self._frames[index], out)
+        if not np.may_share_memory(values, out):
+            out[...] = values
 
 
 def _split_key(frame: Frame) -> tuple[str, ...]:
@@ -113,15 +126,19 @@ def _instance_key(frame: Frame) -> tuple[float, str, int]:
 def _is_placed(frame: Frame) -> bool:
     if frame.position is None or frame.orientation is None:
         return False
-    row, column = np.array(frame.orientation[:3]), np.array(frame.orientation[3:])
-    lengths = np.array([np.linalg.norm(row), np.linalg.norm(column)])
-    return bool(np.abs(lengths - 1).max() <= ORTHOGONAL_TOLERANCE and abs(row @ column) <= ORTHOGONAL_TOLERANCE)
+    a, b, c, d, e, f = frame.orientation
+    lengths = math.sqrt(a * a + b * b + c * c), math.sqrt(d * d + e * e + f * f)
+    skew = abs(a * d + b * e + c * f)
+    return max(abs(lengths[0] - 1), abs(lengths[1] - 1), skew) <= ORTHOGONAL_TOLERANCE
 
 
 def _position(frame: Frame) -> float:
+    """Distance from the LPS origin along row x column, mm."""
     assert frame.orientation is not None
     assert frame.position is not None
-    return float(np.dot(np.cross(frame.orientation[:3], frame.orientation[3:]), frame.position))
+    a, b, c, d, e, f = frame.orientation
+    x, y, z = frame.position
+    return (b * f - c * e) * x + (c * d - a * f) * y + (a * e - b * d) * z
 
 
 def _placed(members: list[Frame]) -> Iterator[Group]:
@@ -177,6 +194,7 @@ def _geometry(group: Group) -> tuple[SliceGeometry, set[str]]:
 def _image_flags(frames: tuple[Frame, ...]) -> set[str]:
     found = {
         "burned_in_risk": any(f.image.burned_in_risk for f in frames),
+        "mosaic_order": any(f.image.mosaic is not None and f.image.mosaic.normal is None for f in frames),
         "lossy": any(f.image.lossy for f in frames),
         "monochrome1": frames[0].image.photometric == "MONOCHROME1",
         "padded": any(f.image.padding is not None for f in frames),

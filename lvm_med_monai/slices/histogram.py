@@ -44,9 +44,14 @@ class Histogram:
         low_value, high_value = float(finite.min()), float(finite.max())
         if high_value == low_value:
             return cls(np.array([finite.size]), low_value, 1.0)
-        counts, edges = np.histogram(finite, bins=FLOAT_BINS, range=(low_value, high_value))
-        step = float(edges[1] - edges[0])
+        counts, _ = np.histogram(finite, bins=FLOAT_BINS, range=(low_value, high_value))
+        step = (high_value - low_value) / FLOAT_BINS
         return cls(counts.astype(np.int64), low_value + step / 2, step)
+
+    @property
+    def last(self) -> float:
+        """Value of the last bin."""
+        return self.first + self.step * (len(self.counts) - 1)
 
     def percentile(self, percent: float, above: float = -np.inf) -> float:
         """Smallest value that at least ``percent`` % of the pixels do not exceed.

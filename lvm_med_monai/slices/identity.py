@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 KEY_BYTES = 32
@@ -43,11 +44,21 @@ def load_key(path: Path, out: Path) -> bytes:
     """
     if path.resolve().is_relative_to(out.resolve()):
         raise ValueError(f"the key file {path} lies inside of the output {out}; give a path elsewhere")
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        key = secrets.token_bytes(KEY_BYTES)
+    if not path.exists():
+        _make_key(path)
+    return path.read_bytes()
+
+
+def _make_key(path: Path) -> None:
+    """Make a key that appears as a whole, and only if no other process was faster."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(key)
-    return key
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+        os.link(temporary, path)
+    except FileExistsError:
+        pass  # made by another process in the meantime; that one counts
+    finally:
+        temporary.unlink()

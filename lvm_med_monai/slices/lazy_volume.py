@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lvm_med_monai.slices.slabs import SlabError
 from lvm_med_monai.slices.stack import FrameError, Reject
 
 
@@ -28,19 +29,29 @@ class LazyVolume:
     def get(self) -> NDArray[Any]:
         """The volume; raises `FrameError` if the file cannot be read to its end."""
         if self._volume is None:
-            try:
-                self._volume = self._load()
-            except Exception as error:  # a decoder may raise anything on a damaged file, which costs this file only
-                # The type alone: messages of decoders quote paths.
-                detail = f"the pixels cannot be read ({type(error).__name__}); copy the file again"
-                raise FrameError(Reject(self.path, "corrupt", detail)) from error
+            self._volume = read_or_reject(self.path, self._load)
         return self._volume
+
+
+def read_or_reject(path: Path, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """What ``read`` returns; any error of it but a lack of memory becomes a `FrameError` that names the file."""
+    try:
+        return read()
+    except MemoryError:
+        raise
+    except Exception as error:  # a decoder may raise anything on a damaged file, which costs this file only
+        # The type alone: messages of decoders quote paths.
+        why = str(error) if isinstance(error, SlabError) else f"the pixels cannot be read ({type(error).__name__})"
+        raise FrameError(Reject(path, "corrupt", f"{why}; copy the file again")) from error
 
 
 def rescaled(volume: NDArray[Any], slope: float, intercept: float, dtype: np.dtype[Any]) -> NDArray[Any]:
     """``volume * slope + intercept`` as ``dtype``: by integer addition where that is exact, else in float64 first."""
-    if slope == 1 and intercept != 0 and np.issubdtype(dtype, np.integer):
-        return (volume.astype(np.int64) + int(intercept)).astype(dtype)
     if slope == 1 and intercept == 0:
         return volume.astype(dtype, copy=False)
-    return (volume.astype(np.float64) * slope + intercept).astype(dtype)
+    if slope == 1 and np.issubdtype(dtype, np.integer):
+        return np.add(volume, int(intercept), dtype=dtype, casting="unsafe")  # exact, since the sums fit
+    values = volume.astype(np.float64)
+    values *= slope
+    values += intercept
+    return values.astype(dtype)

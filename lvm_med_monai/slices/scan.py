@@ -2,11 +2,82 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from lvm_med_monai.slices.local_engine import LocalPool, Progress, run_here
+from lvm_med_monai.slices.part_extraction import (
+    PARTS,
+    Events,
+    Job,
+    UnitReader,
+    Work,
+    open_unit,
+    private_folder,
+    write_json,
+)
+from lvm_med_monai.slices.plan import Plan
+from lvm_med_monai.slices.settings import Settings, WorkLimits
 from lvm_med_monai.slices.stack import Reject, Stack
 
 COLUMNS = ("modality", "slices", "size", "plane", "spacing", "tilt", "format", "flags", "path")
+
+
+def scan(
+    plan: Plan,
+    progress: Progress,
+    workers: int = 0,
+    limits: WorkLimits | None = None,
+    work: Work | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Descriptions of all stacks and rejects of a plan, from their headers.
+
+    Args:
+        plan: the plan.
+        progress: told what happens.
+        workers: processes that read headers; 0 reads in this one, which a hostile file may end.
+        limits: of each unit in a worker.
+        work: describes a part; `describe_part` if None.
+
+    Yields:
+        See `describe`; units in the order of the plan.
+    """
+    with tempfile.TemporaryDirectory(prefix="lvm_med_scan_") as folder:
+        out = Path(folder)
+        (out / PARTS).mkdir()
+        jobs = [
+            Job(part, out, f"{number:09d}", "", 0, Settings(), out, part.digest)
+            for number, part in enumerate(plan.parts())
+        ]
+        progress.begin(jobs)
+        if workers:
+            LocalPool(min(workers, len(jobs)), limits or WorkLimits(), progress, work or describe_part).run(jobs)
+        else:
+            run_here(jobs, progress, work or describe_part)
+        for job in jobs:
+            yield from json.loads(_rows_of(job).read_text(encoding="utf-8"))["rows"]
+
+
+def describe_part(job: Job, events: Events, read_unit: UnitReader = open_unit) -> None:
+    """Write the descriptions of the stacks and rejects of a part beside it."""
+    rows: list[dict[str, Any]] = []
+    root = job.part.source.path
+    for number, unit in enumerate(job.part.units):
+        events.on_unit(number)
+        if number in job.left_out:
+            rows += [describe(Reject(root / file.path, *job.left_out[number])) for file in unit.files]
+            continue
+        with private_folder(job.out) as private:
+            _, items = read_unit(unit, root, private)
+            rows += [describe(item) for item in items]
+    write_json(_rows_of(job), {"rows": rows})
+
+
+def _rows_of(job: Job) -> Path:
+    return job.out / PARTS / f"{job.folder}.json"
 
 
 def describe(item: Stack | Reject) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,11 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lvm_med_monai.slices.dhash import difference_hash
 from lvm_med_monai.slices.geometry import SliceGeometry
 from lvm_med_monai.slices.histogram import Histogram
 from lvm_med_monai.slices.reformat import ACQUISITION, PLANES
 from lvm_med_monai.slices.stack import Reason, Stack
+from lvm_med_monai.slices.windows import Window, default_window
 
+HASH_BITS = 64
+"""Of a difference hash."""
 BODY_HU = -500.0
 """CT pixels above this are body; half way between air and water."""
 
@@ -32,6 +37,8 @@ class SlicePolicy:
         min_std: smallest standard deviation, modality units; a flat image teaches nothing.
         min_size: smallest height and width, pixels.
         max_anisotropy: largest ratio of voxel sizes for planes that were not acquired.
+        near_duplicates: drop a slice whose difference hash is at most this many of 64 bits (see `dhash`) away from that
+            of a slice kept before it in the same stack; 2 is a good start, None keeps them.
 
     Raises:
         ValueError: for a plane that is not known, or numbers out of range.
@@ -43,6 +50,7 @@ class SlicePolicy:
     min_std: float = 1e-6
     min_size: int = 32
     max_anisotropy: float = 1.5
+    near_duplicates: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "planes", tuple(self.planes))
@@ -52,6 +60,8 @@ class SlicePolicy:
             raise ValueError("every_mm and min_std must not be negative, min_foreground in [0, 1], min_size positive")
         if self.max_anisotropy < 1:
             raise ValueError(f"max_anisotropy is a ratio of at least 1, got {self.max_anisotropy}")
+        if self.near_duplicates is not None and not 0 <= self.near_duplicates <= HASH_BITS:
+            raise ValueError(f"near_duplicates is a number of bits from 0 to {HASH_BITS}, got {self.near_duplicates}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +74,7 @@ class Tile:
         column: first pixel column.
         pixels: (H, W) or (H, W, 3).
         foreground: share of foreground pixels.
+        dhash: difference hash, see `dhash.difference_hash`.
     """
 
     slice_index: int
@@ -71,6 +82,7 @@ class Tile:
     column: int
     pixels: NDArray[Any]
     foreground: float
+    dhash: str = ""
 
 
 @dataclass(eq=False)
@@ -84,6 +96,7 @@ class Selection:
         threshold: foreground is above it.
         tile: edge of square tiles, pixels; None keeps slices whole. The remainder at the right and the bottom, and
             tiles of slices smaller than a tile, are left out or kept whole, respectively.
+        window: of the stack, for the difference hashes; `windows.default_window` if None.
         dropped: reason -> number of tiles.
         slice_reasons: slice index -> why its last dropped tile was dropped.
     """
@@ -93,42 +106,77 @@ class Selection:
     policy: SlicePolicy
     threshold: float
     tile: int | None = None
+    window: Window | None = None
     dropped: Counter[Reason] = field(default_factory=Counter)
     slice_reasons: dict[int, Reason] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Tile]:
+        window = self.window if self.window is not None else default_window(self.stack)
+        kept: list[int] = []
         spaced = set(spaced_indices(self.stack, self.policy.every_mm))
         for index in range(self.stack.n_slices):
             if index not in spaced:
                 self._drop(index, "spacing")
                 continue
             for row, column, pixels in tiles(self.frames[index], self.tile):
-                foreground = float(np.mean(pixels > self.threshold))
-                if reason := self._fault(pixels, foreground):
+                foreground = share_above(pixels, self.threshold)
+                reason = self._fault(pixels, foreground)
+                dhash = "" if reason else difference_hash(pixels, window)
+                if reason is None and self._is_known(int(dhash, 16), kept):
+                    reason = "near_duplicate"
+                if reason:
                     self._drop(index, reason)
                 else:
-                    yield Tile(index, row, column, pixels, foreground)
+                    kept.append(int(dhash, 16))
+                    yield Tile(index, row, column, pixels, foreground, dhash)
 
     def _fault(self, pixels: NDArray[Any], foreground: float) -> Reason | None:
         if min(pixels.shape[:2]) < self.policy.min_size:
             return "small"
-        if float(np.std(pixels, dtype=np.float64)) < self.policy.min_std:
+        if is_flat(pixels, self.policy.min_std):
             return "flat"
         return "background" if foreground < self.policy.min_foreground else None
+
+    def _is_known(self, own: int, kept: list[int]) -> bool:
+        limit = self.policy.near_duplicates
+        return limit is not None and any((own ^ other).bit_count() <= limit for other in kept)
 
     def _drop(self, index: int, reason: Reason) -> None:
         self.dropped[reason] += 1
         self.slice_reasons[index] = reason
 
 
-def foreground_threshold(stack: Stack, histogram: Histogram) -> float:
+def share_above(pixels: NDArray[Any], threshold: float) -> float:
+    """Share of pixels above a threshold; in integers where they are, which costs an eighth of a float comparison."""
+    limit = math.floor(threshold) if pixels.dtype.kind in "iu" else threshold
+    return int(np.count_nonzero(pixels > limit)) / pixels.size
+
+
+def is_flat(pixels: NDArray[Any], min_std: float) -> bool:
+    """Whether the standard deviation is below ``min_std``.
+
+    Of n values with range r it lies between r / sqrt(2 n) and r / 2, which settles nearly all cases without computing
+    it.
+    """
+    extent = float(pixels.max()) - float(pixels.min())
+    if extent / 2 < min_std:
+        return True
+    return extent < min_std * math.sqrt(2 * pixels.size) and float(np.std(pixels, dtype=np.float64)) < min_std
+
+
+def foreground_threshold(stack: Stack, histogram: Histogram | None = None) -> float:
     """Value above which a pixel is foreground, in modality units.
 
     ``BODY_HU`` for CT in HU, Otsu's threshold of the whole series for other raw values, the darkest value for images
     that are made for display.
+
+    Args:
+        stack: the series.
+        histogram: of all its pixels; read from the stack if it is needed and None.
     """
     if stack.units == "HU":
         return BODY_HU
+    histogram = Histogram.of(stack.array()) if histogram is None else histogram
     return histogram.otsu() if stack.units == "raw" else histogram.first
 
 

@@ -1,19 +1,32 @@
-"""Checking an extracted folder: every byte, every count."""
+"""Checking an extracted folder: every byte, every count, every split."""
 
 from __future__ import annotations
 
+import hashlib
+import multiprocessing
 import os
-from collections import Counter, defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from lvm_med_monai.slices.extraction import count
+import numpy as np
+
+from lvm_med_monai.slices.account_check import (
+    file_faults,
+    id_faults,
+    part_faults,
+    repeated_images,
+    split_faults,
+)
+from lvm_med_monai.slices.findings import Findings
 from lvm_med_monai.slices.manifest import FILES, MANIFEST, REJECTS, read_table
-from lvm_med_monai.slices.shards import pixel_digest, read_stored
+from lvm_med_monai.slices.part_extraction import PARTS
+from lvm_med_monai.slices.shard_check import check_shard
 
-MAX_PROBLEMS = 20
-"""Problems that are spelt out; the rest is counted."""
+if TYPE_CHECKING:
+    import pyarrow
 
 
 @dataclass(frozen=True)
@@ -23,79 +36,113 @@ class Verification:
     Attributes:
         files_in: input files.
         files_in_manifest: files that gave slices.
-        files_in_rejects: files that gave none.
+        files_in_rejects: rows of the rejects.
         slices: rows of the manifest.
-        ok: nothing was found.
-        problems: one sentence each, the first `MAX_PROBLEMS`.
+        slices_checked: of them, those whose pixels were read and hashed.
+        shards: tar files.
+        patients: patients of each split; the empty name stands for undecided.
+        ok: no fault was found.
+        faults: one sentence each; the first few, then how many more.
+        warnings: what may be right but should be looked at: equal images in two splits.
     """
 
     files_in: int
     files_in_manifest: int
     files_in_rejects: int
     slices: int
+    slices_checked: int
+    shards: int
+    patients: dict[str, int]
     ok: bool
-    problems: tuple[str, ...]
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
-def verify(out: str | os.PathLike[str]) -> Verification:
-    """Read every slice and hash it again, close the accounts of files, and look for patients in two splits.
+def verify(
+    out: str | os.PathLike[str], *, sample: int | None = None, workers: int = 0, progress: bool = False
+) -> Verification:
+    """Prove that an output is whole: all files accounted for, all pixels unchanged, all splits disjoint.
 
     Args:
         out: folder that `extract` wrote.
+        sample: hash the pixels of this many slices, chosen by the hash of their ids, so always the same; None hashes
+            all. Tables and the layout of the shards are checked as a whole in either case.
+        workers: processes that read shards; 0 reads in this one.
+        progress: show a progress bar.
 
     Returns:
         The counts and whatever is wrong.
 
     Raises:
-        FileNotFoundError: the folder was not written by `extract`.
+        FileNotFoundError: the folder was not written by `extract`, or is not merged yet.
+        ValueError: a table is of a newer schema, or ``sample`` or ``workers`` is negative.
     """
-    out = Path(out)
-    totals = count(out)
-    slices = read_table(out, MANIFEST).to_pylist()
-    problems = _pixel_problems(out, slices) + _file_problems(out, slices) + _split_problems(slices)
-    if len(problems) > MAX_PROBLEMS:
-        problems = [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more"]
+    if workers < 0 or (sample is not None and sample < 0):
+        raise ValueError(f"sample and workers are counts, got {sample} and {workers}")
+    root = Path(out)
+    tables = {name: read_table(root, name) for name in (FILES, REJECTS, MANIFEST)}
+    files, rejects, slices = tables.values()
+    wanted = None if sample is None else _sample(slices["slice_id"].to_pylist(), sample)
+    shards = _shards(root, slices)
+    faults, warnings = Findings(), Findings()
+    for found in _check_shards(root, shards, wanted, workers, progress):
+        faults.merge(found)
+    faults.extend(id_faults(slices))
+    faults.extend(part_faults(root, tables))
+    faults.extend(file_faults(files, slices, rejects))
+    faults.extend(split_faults(slices))
+    warnings.extend(repeated_images(slices))
     return Verification(
-        files_in=totals.files_in,
-        files_in_manifest=totals.files_in_manifest,
-        files_in_rejects=totals.files_in_rejects,
-        slices=totals.slices,
-        ok=not problems,
-        problems=tuple(problems),
+        files_in=len(files),
+        files_in_manifest=files["outcome"].to_pylist().count("manifest"),
+        files_in_rejects=len(rejects),
+        slices=len(slices),
+        slices_checked=len(slices) if wanted is None else len(wanted),
+        shards=len(shards),
+        patients=_patients(slices),
+        ok=not faults.total,
+        faults=faults.lines(),
+        warnings=warnings.lines(),
     )
 
 
-def _pixel_problems(out: Path, slices: list[dict[str, Any]]) -> list[str]:
-    problems = []
-    for row in slices:
-        try:
-            if pixel_digest(read_stored(out, row)) != row["sha256_pixels"]:
-                problems.append(f"slice {row['slice_id']} has other pixels than when it was written")
-        except (OSError, ValueError) as error:
-            problems.append(str(error))
-    return problems
+def _sample(ids: list[str], count: int) -> frozenset[str]:
+    return frozenset(sorted(ids, key=lambda name: hashlib.sha256(name.encode()).digest())[:count])
 
 
-def _file_problems(out: Path, slices: list[dict[str, Any]]) -> list[str]:
-    files = read_table(out, FILES).to_pylist()
-    rejected = Counter(row["source_h"] for row in read_table(out, REJECTS).to_pylist())
-    ids = Counter(row["slice_id"] for row in slices)
-    used = {row["source_h"] for row in slices}
-    problems = [f"slice_id {name} occurs {n} times" for name, n in ids.items() if n > 1]
-    problems += [f"file {h} occurs {n} times" for h, n in Counter(f["source_h"] for f in files).items() if n > 1]
-    for file in files:
-        in_rejects = rejected.pop(file["source_h"], 0)
-        in_manifest = file["primary_h"] in used and file["outcome"] == "manifest"
-        if in_manifest + in_rejects != 1 or (file["outcome"] == "rejects") != bool(in_rejects):
-            problems.append(f"file {file['source_h']} does not end in exactly one of manifest and rejects")
-    problems += [f"file {h} is in rejects but is no input" for h in rejected]
-    strangers = used - {file["source_h"] for file in files if file["outcome"] == "manifest"}
-    return problems + [f"file {h} is in the manifest but is no input" for h in sorted(strangers)]
+def _shards(root: Path, slices: pyarrow.Table) -> dict[str, pyarrow.Table]:
+    """Rows of each shard; none for a shard that no row names."""
+    names = slices["shard"].to_numpy(zero_copy_only=False).astype(str)
+    order = np.argsort(names, kind="stable")
+    unique, starts = np.unique(names[order], return_index=True)
+    groups = np.split(order, starts[1:]) if len(unique) else []
+    shards = {str(name): slices.take(group) for name, group in zip(unique, groups, strict=True)}
+    for path in sorted((root / PARTS).rglob("*.tar")):
+        if not path.relative_to(root / PARTS).parts[0].startswith("."):
+            shards.setdefault(path.relative_to(root).as_posix(), slices.slice(0, 0))
+    return shards
 
 
-def _split_problems(slices: list[dict[str, Any]]) -> list[str]:
-    splits: dict[str, set[str]] = defaultdict(set)
-    for row in slices:
-        if row["split"]:
-            splits[row["patient_h"]].add(row["split"])
-    return [f"patient {h} is in splits {', '.join(sorted(names))}" for h, names in splits.items() if len(names) > 1]
+def _check_shards(
+    root: Path, shards: dict[str, pyarrow.Table], wanted: frozenset[str] | None, workers: int, progress: bool
+) -> Iterator[Findings]:
+    from tqdm import tqdm
+
+    roots, all_wanted = [root] * len(shards), [wanted] * len(shards)
+    with tqdm(total=len(shards), unit=" shards", desc="verify", disable=not progress) as bar:
+        if workers == 0:
+            for findings in map(check_shard, roots, shards, shards.values(), all_wanted):
+                bar.update()
+                yield findings
+            return
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            for findings in pool.map(check_shard, roots, shards, shards.values(), all_wanted):
+                bar.update()
+                yield findings
+
+
+def _patients(slices: pyarrow.Table) -> dict[str, int]:
+    pairs = slices.select(["patient_h", "split"]).group_by(["patient_h", "split"]).aggregate([])
+    counts = pairs["split"].value_counts().to_pylist()
+    return dict(sorted((entry["values"], entry["counts"]) for entry in counts))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from lvm_med_monai.slices import itk_volume, nifti, plain
+from numpy.typing import NDArray
+
+from lvm_med_monai.slices import plain
+from lvm_med_monai.slices.archives import Spooled, SpoolFolder, spool
 from lvm_med_monai.slices.companions import companions
+from lvm_med_monai.slices.detect import ARCHIVE_KINDS, Kind, first_bytes, kind_of
 from lvm_med_monai.slices.dicom import read_dicom
-from lvm_med_monai.slices.dicom_header import looks_like_dicom
 from lvm_med_monai.slices.itk_volume import read_itk
 from lvm_med_monai.slices.nifti import read_nifti
 from lvm_med_monai.slices.plain import read_plain
-from lvm_med_monai.slices.stack import Reject, Stack
-
-PLAIN_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*", b"BM")
-"""First bytes of PNG, JPEG, TIFF (both byte orders) and BMP."""
-START_BYTES = 132
-"""Bytes that tell the format of a file."""
+from lvm_med_monai.slices.stack import FrameError, Reject, Stack
 
 VolumeReader = Callable[[Path, tuple[Path, ...]], Iterator["Stack | Reject"]]
 
@@ -49,82 +50,89 @@ def _chain(rejects: list[Reject], files: list[Path]) -> Iterator[Stack | Reject]
 
 
 def list_files(path: Path) -> tuple[list[Path], list[Reject]]:
-    """Files to read below ``path``, and those not to be read; both sorted. Raises as `iter_stacks`."""
-    if path.is_file():
-        return [path], []
-    if not path.is_dir():
-        raise FileNotFoundError(f"no file or folder {path}; check the path")
-    root = path.resolve()
+    """Files to read below ``path``, and those not to be read; both sorted by folder. Raises as `iter_stacks`."""
     files: list[Path] = []
     rejects: list[Reject] = []
-    for folder, subfolders, names in os.walk(path):
-        subfolders.sort()
-        links = [name for name in subfolders if Path(folder, name).is_symlink()]
-        rejects += [
-            Reject(Path(folder, name), "symlink", "a link to a folder; links are not followed") for name in links
-        ]
-        for name in sorted(names):
-            file = Path(folder, name)
-            if any(part.startswith(".") for part in file.relative_to(path).parts):
-                rejects.append(Reject(file, "hidden", "the name begins with a dot"))
-            elif file.is_symlink() and not file.resolve().is_relative_to(root):
-                rejects.append(Reject(file, "symlink", "a link that leads out of the folder"))
-            elif not file.is_file():
-                rejects.append(Reject(file, "unrecognised", "a broken link, or no regular file"))
-            else:
-                files.append(file)
+    for item in walk_files(path):
+        if isinstance(item, Reject):
+            rejects.append(item)
+        else:
+            files.append(item)
     if not files and not rejects:
         raise ValueError(f"{path} holds no files; give a folder with DICOM, NIfTI, MetaImage, NRRD or picture files")
     return files, rejects
 
 
+def walk_files(path: Path) -> Iterator[Path | Reject]:
+    """Files to read at or below ``path``, and rejects of those not to be read, folder by folder in order of names.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    if path.is_file():
+        yield path
+        return
+    if not path.is_dir():
+        raise FileNotFoundError(f"no file or folder {path}; check the path")
+    root = path.resolve()
+    for folder, subfolders, names in os.walk(path):
+        subfolders.sort()
+        hidden = any(part.startswith(".") for part in Path(folder).relative_to(path).parts)
+        for name in subfolders:
+            if Path(folder, name).is_symlink():
+                yield Reject(Path(folder, name), "symlink", "a link to a folder; links are not followed")
+        for name in sorted(names):
+            file = Path(folder, name)
+            if hidden or name.startswith("."):
+                yield Reject(file, "hidden", "the name begins with a dot")
+            elif file.is_symlink() and not file.resolve().is_relative_to(root):
+                yield Reject(file, "symlink", "a link that leads out of the folder")
+            elif not file.is_file():
+                yield Reject(file, "unrecognised", "a broken link, or no regular file")
+            else:
+                yield file
+
+
 def stacks_of_files(files: Sequence[Path]) -> Iterator[Stack | Reject]:
     """Stacks and rejects of some files; DICOM files are grouped, every other file stands for itself."""
-    dicom: list[Path] = []
-    volumes: list[tuple[Path, VolumeReader]] = []
-    pictures: list[Path] = []
-    unknown: list[Path] = []
+    kinds: dict[Kind, list[Path]] = defaultdict(list)
     for file in files:
-        start = _start(file)
-        reader = _volume_reader(file, start)
-        if start[128:] == b"DICM":
-            dicom.append(file)
-        elif reader is not None:
-            volumes.append((file, reader))
-        elif start.startswith(PLAIN_MAGIC):
-            pictures.append(file)
-        elif looks_like_dicom(start):
-            dicom.append(file)
-        else:
-            unknown.append(file)
+        kinds[kind_of(file, first_bytes(file))].append(file)
     taken: set[Path] = set()
     results: list[Stack | Reject] = []
-    for file, reader in volumes:
-        for result in _read(file, reader):
-            taken.update(result.sources if isinstance(result, Stack) else ())
-            results.append(result)
-    yield from read_dicom(dicom)
+    for kind in WITH_COMPANIONS:
+        for file in kinds[kind]:
+            for result in _read(file, READERS[kind]):
+                taken.update(result.sources if isinstance(result, Stack) else ())
+                results.append(result)
+    yield from read_dicom(kinds["dicom"])
     yield from results
-    for file in pictures:
-        yield from _read(file, lambda path, _: read_plain(path))
-    yield from (_unknown(file) for file in unknown if file not in taken)
+    for single in SINGLE:
+        for file in kinds[single]:
+            yield from _read(file, READERS[single])
+    for packed in ARCHIVE_KINDS:
+        for file in kinds[packed]:
+            yield from _stacks_of_archive(file, packed)
+    yield from (unknown(file) for file in kinds["unknown"] if file not in taken)
 
 
-def _start(file: Path) -> bytes:
-    try:
-        with file.open("rb") as handle:
-            return handle.read(START_BYTES)
-    except OSError:
-        return b""
+def _read_hdf5(path: Path, _: tuple[Path, ...]) -> Iterator[Stack | Reject]:
+    from lvm_med_monai.slices.hdf5 import read_hdf5
+
+    return read_hdf5(path)
 
 
-def _volume_reader(file: Path, start: bytes) -> VolumeReader | None:
-    name = file.name.lower()
-    if not start:
-        return None
-    if name.endswith(nifti.SUFFIXES):
-        return read_nifti
-    return read_itk if name.endswith(itk_volume.SUFFIXES) or start.startswith(b"NRRD000") else None
+READERS: dict[Kind, VolumeReader] = {
+    "nifti": read_nifti,
+    "itk": read_itk,
+    "hdf5": _read_hdf5,
+    "picture": lambda path, _: read_plain(path),
+}
+"""Readers of files that are no part of a series."""
+WITH_COMPANIONS: tuple[Kind, ...] = ("nifti", "itk")
+"""Kinds whose headers may name other files."""
+SINGLE: tuple[Kind, ...] = ("hdf5", "picture")
+"""Kinds whose files stand alone."""
 
 
 def _read(file: Path, reader: VolumeReader) -> Iterable[Stack | Reject]:
@@ -133,14 +141,63 @@ def _read(file: Path, reader: VolumeReader) -> Iterable[Stack | Reject]:
         return [found]
     try:
         return list(reader(file, found))
+    except MemoryError:
+        raise
     except Exception as error:  # a header that a library did not foresee costs this file only
         return [Reject(file, "corrupt", f"the header cannot be read ({type(error).__name__})")]
 
 
-def _unknown(file: Path) -> Reject:
+def _stacks_of_archive(file: Path, kind: Kind) -> Iterator[Stack | Reject]:
+    # The folder lives until the last stack that reads from it is gone.
+    folder = SpoolFolder()
+    try:
+        spooled = spool(file, kind, folder.path)
+    except OSError as error:
+        spooled = Reject(file, "corrupt", f"the archive cannot be unpacked ({type(error).__name__}); check the disk")
+    if isinstance(spooled, Reject):
+        yield spooled
+    else:
+        yield from stacks_of_spooled(spooled, keep=folder)
+
+
+def stacks_of_spooled(spooled: Spooled, keep: object = None) -> Iterator[Stack | Reject]:
+    """Stacks and rejects of an archive's members, with their labels as paths.
+
+    Args:
+        spooled: the members.
+        keep: an object that every stack holds on to, such as the temporary folder.
+    """
+    yield from spooled.rejects
+    for item in stacks_of_files(list(spooled.labels)):
+        if isinstance(item, Reject):
+            yield replace(item, path=spooled.labels[item.path])
+            continue
+        yield replace(
+            item,
+            read_frame=_labelled_reader(item, spooled, keep),
+            fill_frame=None,
+            sources=tuple(spooled.labels[path] for path in item.sources),
+            flags=item.flags | ({"missing"} if spooled.incomplete else set()),
+        )
+
+
+def _labelled_reader(stack: Stack, spooled: Spooled, keep: object) -> Callable[[int], NDArray[Any]]:
+    def read_frame(index: int, _: object = keep) -> NDArray[Any]:
+        try:
+            return stack.read_frame(index)
+        except FrameError as error:
+            raise FrameError(replace(error.reject, path=spooled.labels[error.reject.path])) from error
+
+    return read_frame
+
+
+def unknown(file: Path) -> Reject:
+    """Why a file that no reader takes is rejected."""
     try:
         if file.stat().st_size == 0:
             return Reject(file, "empty", "the file has no bytes")
+        if not first_bytes(file):
+            raise PermissionError
     except OSError:
         return Reject(file, "corrupt", "the file cannot be opened; check its permissions")
     if file.name.lower().endswith(plain.SUFFIXES):

@@ -61,8 +61,26 @@ def apply_window(array: NDArray[Any], window: Window) -> NDArray[np.float32]:
 
 
 def to_uint8(array: NDArray[Any], window: Window) -> NDArray[np.uint8]:
-    """As `apply_window`, to 0..255, rounded to nearest (halves to even)."""
-    return np.rint(apply_window(array, window) * 255).astype(np.uint8)
+    """Map values to 0..255 linearly, with clipping, rounded to nearest (halves to even).
+
+    In float32 where that holds every value, which on 16-bit slices is faster than a lookup table; else in float64.
+
+    Args:
+        array: any shape, modality units; NaN becomes 0.
+        window: the window.
+
+    Returns:
+        uint8 of the same shape.
+    """
+    array = np.asarray(array)
+    narrow = array.dtype.itemsize <= 2 or array.dtype == np.float32
+    values = array.astype(np.float32 if narrow else np.float64)
+    values -= window.lower
+    values *= 255 / (window.upper - window.lower)
+    if array.dtype.kind == "f":
+        np.nan_to_num(values, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
+    np.clip(values, 0, 255, out=values)
+    return np.rint(values, out=values).astype(np.uint8)
 
 
 def percentile_window(histogram: Histogram, percentiles: tuple[float, float], above: float = -np.inf) -> Window:

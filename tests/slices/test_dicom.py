@@ -228,11 +228,13 @@ def test_identifiers_are_not_in_the_repr(tmp_path: Path) -> None:
 
 
 def test_deflated_bomb_is_not_inflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = dicom_slice(0, pixels=np.zeros((2000, 2000), np.uint16))
+    dataset = dicom_slice(0)
+    dataset.add_new(0x00091001, "OB", bytes(1 << 21))
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     path = save(dataset, tmp_path / "0")
     assert path.stat().st_size < 100_000
-    monkeypatch.setattr("lvm_med_monai.slices.dicom_header.MAX_VOLUME_BYTES", 1 << 20)
+    for module in ("dicom_file", "dicom_header"):
+        monkeypatch.setattr(f"lvm_med_monai.slices.{module}.INFLATED_HEADER_BYTES", 1 << 20)
     assert [reject.reason for reject in read(tmp_path)[1]] == ["too_large"]
 
 

@@ -9,7 +9,16 @@ import pytest
 from PIL import Image
 from pydicom.uid import JPEG2000Lossless
 
-from lvm_med_monai.slices import SlicePolicy, Source, extract, read_manifest, read_rejects, read_slice, verify
+from lvm_med_monai.slices import (
+    SlicePolicy,
+    Source,
+    extract,
+    part_tables,
+    read_manifest,
+    read_rejects,
+    read_slice,
+    verify,
+)
 from lvm_med_monai.slices.source import read_sources
 from tests.slices.factories import CANARY, SPACING_Z, compressed, dicom_slice, save, series, stored_pixels
 
@@ -48,7 +57,7 @@ def test_accounts_close(inputs: Path, tmp_path: Path) -> None:
     assert summary.rejected == {"burned_in_risk": 1, "corrupt": 1, "flat": 1, "unrecognised": 1}
     assert summary.slices == 5 + 44 + 1
     result = verify(tmp_path / "out")
-    assert result.ok, result.problems
+    assert result.ok, result.faults
     assert (result.files_in, result.slices) == (summary.files_in, summary.slices)
     assert len(read_rejects(tmp_path / "out")) == summary.files_in_rejects
 
@@ -100,18 +109,15 @@ def test_second_run_skips_and_settings_redo(inputs: Path, tmp_path: Path) -> Non
 
 
 def test_interrupted_source_is_redone(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lvm_med_monai.slices import extraction
-
     run(inputs, tmp_path, out="undisturbed")
-    write_tables = extraction._write_tables
 
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(extraction, "_write_tables", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        run(inputs, tmp_path)
-    monkeypatch.setattr(extraction, "_write_tables", write_tables)
+    with monkeypatch.context() as patch:
+        patch.setattr(part_tables.TableBuilder, "write", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(inputs, tmp_path)
     run(inputs, tmp_path)
     one, other = (
         {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
@@ -143,6 +149,27 @@ def test_plane_that_cannot_be_cut(inputs: Path, tmp_path: Path) -> None:
     assert verify(tmp_path / "out").ok
 
 
+@pytest.mark.parametrize("planes", [("acquisition",), ("coronal",)])
+@pytest.mark.parametrize("damaged", [0, 2, 4])
+def test_a_slice_that_cannot_be_decoded(damaged: int, planes: tuple[str, ...], tmp_path: Path) -> None:
+    for i in range(5):
+        path = save(compressed(i, JPEG2000Lossless), tmp_path / "in" / f"{i}.dcm")
+        if i == damaged:
+            data = bytearray(path.read_bytes())
+            start = data.find(b"\xff\x4f\xff\x51")
+            data[start : start + 40] = bytes(40)
+            path.write_bytes(data)
+    summary = run(Source(tmp_path / "in", planes=planes), tmp_path)
+    if planes == ("acquisition",):
+        assert (summary.slices, summary.rejected) == (4, {"corrupt": 1})
+        rows = read_manifest(tmp_path / "out").to_pylist()
+        assert [row["position_mm"] for row in rows] == [i * SPACING_Z for i in range(5) if i != damaged]
+        assert all("missing" in row["flags"] for row in rows)
+    else:
+        assert (summary.slices, summary.rejected) == (0, {"corrupt": 1, "plane": 4})
+    assert verify(tmp_path / "out").ok
+
+
 def test_tiles_of_a_picture(inputs: Path, tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 130), dtype=np.uint8)).save(inputs / "big.png")
     assert run(Source(inputs / "big.png", tile=40), tmp_path).slices == 6
@@ -160,7 +187,7 @@ def test_verify_finds_damage(inputs: Path, tmp_path: Path) -> None:
     shard.write_bytes(data)
     result = verify(tmp_path / "out")
     assert not result.ok
-    assert row["slice_id"] in result.problems[0]
+    assert row["slice_id"] in result.faults[0]
 
 
 def test_verify_finds_a_patient_in_two_splits(inputs: Path, tmp_path: Path) -> None:
@@ -168,7 +195,7 @@ def test_verify_finds_a_patient_in_two_splits(inputs: Path, tmp_path: Path) -> N
     run(Source(inputs / "ct", "b", split="test"), tmp_path)
     result = verify(tmp_path / "out")
     assert not result.ok
-    assert "in splits test, train" in result.problems[-1]
+    assert "in splits test, train" in result.faults[-1]
 
 
 def test_faults_of_the_user(inputs: Path, tmp_path: Path) -> None:

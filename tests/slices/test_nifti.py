@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import gzip
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -172,7 +176,113 @@ def test_truncated_gzip_fails_when_read(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(noise, ISOTROPIC), path)
     path.write_bytes(path.read_bytes()[:-5000])
     stack = only(path)
+    assert stack.frame(0).shape == (40, 40)  # read before the damage
     with pytest.raises(FrameError) as error:
-        stack.frame(0)
+        stack.array()
     assert error.value.reject.reason == "corrupt"
     assert str(tmp_path) not in str(error.value)
+
+
+@pytest.mark.parametrize("volumes", [1, 3])
+def test_wrong_checksum(tmp_path: Path, volumes: int) -> None:
+    path = tmp_path / "a.nii.gz"
+    noise = np.random.default_rng(0).integers(0, 30000, (40, 40, 40, volumes)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(noise.squeeze(), ISOTROPIC), path)
+    data = bytearray(path.read_bytes())
+    data[-8] ^= 1
+    path.write_bytes(data)
+    stack = next(iter_stacks(path))
+    assert isinstance(stack, Stack)
+    # one volume: with the last slice; several: before any slice is given
+    with pytest.raises(FrameError, match="corrupt"):
+        stack.frame(stack.n_slices - 1 if volumes == 1 else 0)
+
+
+def header(path: Path, **fields: Any) -> Path:
+    """A .nii whose header was changed at will, with the pixels of `VOLUME` behind it."""
+    nibabel.save(nibabel.Nifti1Image(VOLUME, ISOTROPIC), path)
+    data = bytearray(path.read_bytes())
+    places = {"dim": (40, "<i2"), "datatype": (70, "<i2"), "vox_offset": (108, "<f4"), "magic": (344, "u1")}
+    for name, value in fields.items():
+        offset, kind = places[name]
+        raw = np.asarray(value, kind).tobytes()
+        data[offset : offset + len(raw)] = raw
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+@pytest.mark.parametrize(
+    ("fields", "reasons"),
+    [
+        ({"dim": [3, 32767, 32767, 32767]}, {"too_large"}),
+        ({"dim": [3, -5, 6, 7]}, {"corrupt"}),
+        ({"dim": [3, 5, 0, 7]}, {"corrupt"}),
+        ({"dim": [7, 5, 6, 7, 32767, 32767, 32767, 32767]}, {"too_large"}),
+        ({"dim": [99, 5, 6, 7]}, {"corrupt"}),
+        ({"dim": [1, 5, 1, 1]}, {"corrupt"}),
+        ({"vox_offset": 1e9}, {"corrupt"}),
+        ({"vox_offset": -352.0}, {"corrupt"}),
+        ({"vox_offset": np.nan}, {"corrupt"}),
+        ({"vox_offset": np.inf}, {"corrupt"}),
+        ({"vox_offset": 10000.0}, {"truncated", "corrupt"}),
+        ({"datatype": 1536}, {"unsupported", "corrupt"}),  # float128
+        ({"datatype": 2048}, {"unsupported", "corrupt"}),  # complex256
+        ({"datatype": 1}, {"unsupported", "corrupt"}),  # one bit a pixel
+        ({"datatype": 12345}, {"corrupt"}),
+        ({"magic": [0, 0, 0, 0]}, {"corrupt", "unsupported"}),
+    ],
+    ids=str,
+)
+def test_hostile_headers(tmp_path: Path, suffix: str, fields: dict[str, Any], reasons: set[str]) -> None:
+    path = header(tmp_path / "a.nii", **fields)
+    if suffix == "nii.gz":
+        (tmp_path / "a.nii.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path = tmp_path / "a.nii.gz"
+    (result,) = iter_stacks(path)
+    if isinstance(result, Stack):  # what only the pixels can show
+        with pytest.raises(FrameError) as error:
+            result.array()
+        result = error.value.reject
+    assert result.reason in reasons
+    assert str(tmp_path) not in result.detail
+
+
+BOMB_CHECK = """
+import resource, sys
+from pathlib import Path
+from lvm_med_monai.slices.stack import FrameError
+from lvm_med_monai.slices.walk import iter_stacks
+
+(stack,) = iter_stacks(Path(sys.argv[1]))
+def peak():
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+stack.frame(0)
+before, reason = peak(), ""
+try:
+    for i in range(stack.n_slices):
+        assert int(stack.frame(i).max()) == 0
+except FrameError as error:
+    reason = error.reject.reason
+print(peak() - before, i, reason)
+"""
+
+
+@pytest.mark.parametrize("tail", [0, 200])
+def test_streams_in_bounded_memory(tmp_path: Path, tail: int) -> None:
+    """256 MiB of honest pixels, then 6.7 GB behind them: memory stays at a slab, and the rest is not inflated."""
+    block = gzip.compress(bytes(32 << 20), 1)
+    image = nibabel.Nifti1Image(np.zeros((512, 512, 1), np.int16), ISOTROPIC)
+    image.header.set_data_shape((512, 512, 512))
+    start = image.header.binaryblock + bytes(4)
+    assert len(start) == 352
+    patched = bytearray(start)
+    patched[108:112] = np.array([352], "<f4").tobytes()
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(bytes(patched)) + block * (8 + tail))
+    run = subprocess.run(
+        [sys.executable, "-c", BOMB_CHECK, str(tmp_path / "a.nii.gz")], capture_output=True, text=True, timeout=60
+    )
+    growth, last, *reason = run.stdout.split()
+    assert float(growth) < 16  # MiB
+    assert (int(last), reason) == (511, ["corrupt"] if tail else [])

@@ -4,12 +4,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.extra.numpy import arrays
 
+from lvm_med_monai.slices.dhash import difference_hash
 from lvm_med_monai.slices.geometry import SliceGeometry
 from lvm_med_monai.slices.histogram import Histogram
 from lvm_med_monai.slices.reformat import anisotropy, nearest_axis, reformat
-from lvm_med_monai.slices.selection import Selection, SlicePolicy, foreground_threshold, spaced_indices, tiles
+from lvm_med_monai.slices.selection import (
+    Selection,
+    SlicePolicy,
+    foreground_threshold,
+    is_flat,
+    share_above,
+    spaced_indices,
+    tiles,
+)
 from lvm_med_monai.slices.stack import Stack
+from lvm_med_monai.slices.windows import CT_WINDOWS, Window
 
 
 def stack_of(
@@ -92,11 +104,55 @@ def test_tiles(edge: int | None, count: int) -> None:
         ({"every_mm": -1}, "must not be negative"),
         ({"min_foreground": 1.5}, "must not be negative"),
         ({"max_anisotropy": 0.5}, "at least 1"),
+        ({"near_duplicates": -1}, "bits from 0 to 64, got -1"),
+        ({"near_duplicates": 65}, "bits from 0 to 64, got 65"),
     ],
 )
 def test_impossible_policies(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SlicePolicy(**arguments)
+
+
+def test_near_duplicates() -> None:
+    """Slices 1 and 3 look like slice 0; slice 4 looks like slice 2, which is no neighbour."""
+    generator = np.random.default_rng(0)
+    first, other = (np.kron(generator.integers(0, 1000, (8, 9)), np.ones((8, 8), int)) for _ in range(2))
+    frames = np.stack([first, first + 1, other, first, other]).astype(np.int16)
+    stack = stack_of(frames)
+    kept = select(stack, SlicePolicy(every_mm=0))
+    assert [tile.slice_index for tile in kept] == [0, 1, 2, 3, 4]
+    selection = select(stack, SlicePolicy(every_mm=0, near_duplicates=2))
+    assert [tile.slice_index for tile in selection] == [0, 2]
+    assert selection.dropped == {"near_duplicate": 3}
+    assert selection.slice_reasons == {1: "near_duplicate", 3: "near_duplicate", 4: "near_duplicate"}
+    assert len(list(select(stack, SlicePolicy(every_mm=0, near_duplicates=64)))) == 1
+
+
+def test_tiles_have_hashes_of_the_window() -> None:
+    window = Window(0, 500)
+    for tile in Selection(stack_of(NOISE), NOISE, SlicePolicy(every_mm=0), 500, window=window):
+        assert tile.dhash == difference_hash(NOISE[tile.slice_index], window)
+    for tile in select(stack_of(NOISE, units="HU"), SlicePolicy(every_mm=0)):
+        assert tile.dhash == difference_hash(NOISE[tile.slice_index], CT_WINDOWS["soft"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    arrays(st.sampled_from([np.uint8, np.int16, np.int32, np.float32]), (5, 7), elements=st.integers(0, 60)),
+    st.floats(-10, 70, width=32),
+    st.floats(0, 40),
+)
+def test_fast_ways_agree_with_the_definitions(pixels: np.ndarray, threshold: float, min_std: float) -> None:
+    assert share_above(pixels, threshold) == np.mean(pixels.astype(np.float64) > threshold)
+    deviation = float(np.std(pixels, dtype=np.float64))
+    if abs(deviation - min_std) > 1e-9:
+        assert is_flat(pixels, min_std) == (deviation < min_std)
+
+
+@pytest.mark.parametrize("threshold", [-1e9, -0.5, 255.5, 1e9])
+def test_thresholds_beyond_the_type(threshold: float) -> None:
+    pixels = np.array([[0, 255]], np.uint8)
+    assert share_above(pixels, threshold) == (threshold < 0)
 
 
 def test_reformat_of_isotropic_volume_moves_no_voxel() -> None:

@@ -23,6 +23,26 @@ def test_apply_window() -> None:
     assert apply_window(np.array([np.nan, np.inf, -np.inf]), Window(0, 1)).tolist() == [0, 1, 0]
 
 
+@given(
+    arrays(
+        st.sampled_from([np.uint8, np.int16, np.uint16, np.int32, np.float32]),
+        st.integers(1, 30),
+        elements=st.integers(0, 200),
+    ),
+    st.integers(-300, 200),
+    st.integers(1, 600),
+)
+def test_to_uint8_is_the_rounded_window(array: np.ndarray, lower: int, width: int) -> None:
+    exact = np.clip((array.astype(np.float64) - lower) / width, 0, 1) * 255
+    assert np.abs(to_uint8(array, Window(lower, lower + width)) - exact).max() <= 0.5 + 1e-4
+    assert np.abs(apply_window(array, Window(lower, lower + width)) * 255 - exact).max() <= 1e-4
+
+
+def test_to_uint8_of_odd_values() -> None:
+    assert to_uint8(np.array([np.nan, np.inf, -np.inf, 1e30, -1e30]), Window(0, 1)).tolist() == [0, 255, 0, 255, 0]
+    assert to_uint8(np.array([2**31 - 1, -(2**31), 2**24 + 1]), Window(2**24, 2**24 + 2)).tolist() == [255, 0, 128]
+
+
 @pytest.mark.parametrize("bounds", [(1, 1), (2, 1), (0, np.inf), (np.nan, 1)])
 def test_impossible_window(bounds: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="lower < upper"):
@@ -40,6 +60,8 @@ def test_percentile_of_floats_is_within_a_bin() -> None:
     histogram = Histogram.of(values)
     assert abs(histogram.percentile(99.5) - np.percentile(values, 99.5)) < 0.02
     assert histogram.counts.sum() == values.size
+    assert histogram.last == pytest.approx(values.max(), abs=histogram.step)
+    assert Histogram.of(np.array([3, -2, 9])).last == 9
 
 
 def test_percentile_of_the_foreground() -> None:
