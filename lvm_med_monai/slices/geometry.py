@@ -136,7 +136,7 @@ class SliceGeometry:
         """(S - 1,) distance from each slice to the next along the normal, mm; negative if the stack runs backwards."""
         return np.diff(self.positions)
 
-    @property
+    @cached_property
     def slice_spacing(self) -> float | None:
         """Median distance of neighbours, mm; None for one slice."""
         return float(np.median(np.abs(self.steps))) if len(self.steps) else None
@@ -171,7 +171,7 @@ class SliceGeometry:
             return False
         return self.max_deviation <= REGULAR_TOLERANCE * spacing and self.tilt_deg <= TILT_TOLERANCE_DEG
 
-    @property
+    @cached_property
     def plane(self) -> Plane:
         """Anatomical plane to which the slices are parallel within ``PLANE_TOLERANCE_DEG``, else "oblique"."""
         name = nearest_plane(self.normal)

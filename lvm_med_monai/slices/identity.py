@@ -7,6 +7,7 @@ import hmac
 import os
 import secrets
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 KEY_BYTES = 32
@@ -25,9 +26,14 @@ class Identities:
         if len(key) < 16:
             raise ValueError("a key needs at least 16 bytes; delete the file to have a new one made")
         self._key = key
+        # neighbouring slices share their patient, study and series
+        self._known = lru_cache(maxsize=1024)(self._compute)
 
     def hash(self, kind: str, *parts: str) -> str:
         """Identity of ``parts``; the same parts give different ones for different kinds."""
+        return self._known(kind, *parts)
+
+    def _compute(self, kind: str, *parts: str) -> str:
         message = "\0".join((kind, *parts)).encode("utf-8", "surrogateescape")
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:DIGITS]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from lvm_med_monai import __version__
 from lvm_med_monai.slices.identity import Identities
 from lvm_med_monai.slices.manifest import SCHEMA_VERSION
@@ -117,7 +115,8 @@ def geometry_fields(stack: Stack, tile: Tile) -> dict[str, Any]:
     """Manifest fields that say where a tile lies; null where it is not known."""
     geometry, index = stack.geometry, tile.slice_index
     sized, placed = "no_spacing" not in stack.flags, "no_geometry" not in stack.flags
-    shift = geometry.affine[:3, :2] @ np.array([tile.column, tile.row], dtype=np.float64)
+    shift = tile.column * geometry.spacing[1] * geometry.row_cosines
+    shift = shift + tile.row * geometry.spacing[0] * geometry.column_cosines
     return {
         "spacing_y": geometry.spacing[0] if sized else None,
         "spacing_x": geometry.spacing[1] if sized else None,
