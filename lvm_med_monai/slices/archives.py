@@ -6,6 +6,7 @@ what it inflates to is counted while it is written, not read from its headers.
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import stat
@@ -98,7 +99,9 @@ def spool(archive: Path, kind: Kind, folder: Path) -> Spooled | Reject:
 
 def _raise_if_not_of_content(error: Exception) -> None:
     """Go on with an error that is no fault of what the archive holds, such as a full disk."""
-    if isinstance(error, (TooLargeError, MemoryError)) or (isinstance(error, OSError) and error.errno is not None):
+    # a wrong offset in the archive makes its module seek to nowhere, which is EINVAL
+    of_system = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+    if of_system or isinstance(error, (TooLargeError, MemoryError)):
         raise error
 
 

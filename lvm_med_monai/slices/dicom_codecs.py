@@ -49,7 +49,7 @@ _FASTER = {
 """Functions of imagecodecs with the same result for grey frames, 1.1 to 3.4 times as fast.
 
 Of the lossy syntaxes only baseline JPEG is here, whose decoders agree to the bit."""
-BIT_PATTERNS = frozenset([*NATIVE, RLE, *JPEG_XL, *(_JPEG + n for n in ("50", "51", "57", "70"))])
+BIT_PATTERNS = frozenset([*NATIVE, RLE, *JPEG_XL, *(_JPEG + n for n in ("50", "51", "57", "70", "80", "81"))])
 """Syntaxes that know no sign: the stored bits come back as they are, and the sign is extended afterwards."""
 _ONLY = {JPEG_EXTENDED: "jpeg8_decode", **dict.fromkeys(JPEG_XL, "jpegxl_decode")}
 """Functions of imagecodecs for what pydicom's plugins cannot decode."""

@@ -44,8 +44,12 @@ class Histogram:
         low_value, high_value = float(finite.min()), float(finite.max())
         if high_value == low_value:
             return cls(np.array([finite.size]), low_value, 1.0)
-        counts, _ = np.histogram(finite, bins=FLOAT_BINS, range=(low_value, high_value))
-        step = (high_value - low_value) / FLOAT_BINS
+        # in float64, where the range of float32 values cannot overflow; float64 values are halved for that
+        half = 0.5 if finite.dtype == np.float64 else 1.0
+        low_value, high_value = low_value * half, high_value * half
+        counts, _ = np.histogram(finite.astype(np.float64) * half, bins=FLOAT_BINS, range=(low_value, high_value))
+        step = (high_value - low_value) / FLOAT_BINS / half
+        low_value /= half
         return cls(counts.astype(np.int64), low_value + step / 2, step)
 
     @property

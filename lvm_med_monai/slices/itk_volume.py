@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ COMPONENTS = {
     "double": "f8",
 }
 """ITK's component types that become slices. "long" is missing: its width depends on the platform."""
+PIXELS = {"u1": "UC", "i1": "SS", "u2": "US", "i2": "SS", "u4": "D", "i4": "D", "f4": "F", "f8": "D"}
+"""Pixel types of ITK's Python packages that hold each without loss."""
 
 
 def read_itk(path: Path, companions: tuple[Path, ...] = ()) -> Iterator[Stack | Reject]:
@@ -43,8 +46,7 @@ def read_itk(path: Path, companions: tuple[Path, ...] = ()) -> Iterator[Stack | 
     Yields:
         One stack or one reject.
     """
-    import itk
-
+    itk = _itk()
     try:
         io = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
         if io is None:
@@ -56,6 +58,9 @@ def read_itk(path: Path, companions: tuple[Path, ...] = ()) -> Iterator[Stack | 
         yield Reject(path, "corrupt", "the header cannot be read")
         return
     dims = int(io.GetNumberOfDimensions())
+    if dims < 2:
+        yield Reject(path, "unsupported", f"the header declares {dims} dimensions; slices need at least two")
+        return
     size = tuple(int(io.GetDimensions(i)) for i in range(dims)) + (1,) * max(0, 3 - dims)
     stored = COMPONENTS.get(io.GetComponentTypeAsString(io.GetComponentType()).replace("_", " "))
     channels = int(io.GetNumberOfComponents())
@@ -65,7 +70,7 @@ def read_itk(path: Path, companions: tuple[Path, ...] = ()) -> Iterator[Stack | 
     affine, flags = _affine(io, dims)
     axis = 2 if size[2] == 1 else acquisition_axis(voxel_sizes(affine))
     signed_axes, xyz_affine = slicing(affine, size[:3], axis)
-    lazy = LazyVolume(path, partial(_load, path, size, channels))
+    lazy = LazyVolume(path, partial(_load, path, size, channels, str(stored)))
     n, height, width = (size[abs(a) - 1] for a in signed_axes)
     dtype = np.dtype(np.uint8) if channels == 3 else _value_dtype(np.dtype(stored))
 
@@ -125,12 +130,25 @@ def _value_dtype(stored: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(exact_dtype(info.min, info.max, integral=True))
 
 
-def _load(path: Path, size: tuple[int, ...], channels: int) -> NDArray[Any]:
-    """(I, J, K) or (I, J, K, 3)."""
+def _itk() -> Any:
+    """ITK. It imports PyTorch, with 3 GB of address space, unless it is told that there is none."""
+    from itk.support import helpers
+
+    helpers._HAVE_TORCH = helpers._HAVE_TORCH and "torch" in sys.modules
     import itk
 
-    # ITK wraps no images of three-vectors for Python, only of colours.
-    pixel_type = itk.RGBPixel[itk.UC] if channels == 3 else None
-    array = itk.array_from_image(itk.imread(str(path), pixel_type))
+    return itk
+
+
+def _load(path: Path, size: tuple[int, ...], channels: int, stored: str) -> NDArray[Any]:
+    """(I, J, K) or (I, J, K, 3)."""
+    itk = _itk()
+    # ITK wraps no images of three-vectors for Python, only of colours. Where it has to guess a type that it does not
+    # have, it loads all of its modules, for half a minute.
+    pixel_type = itk.RGBPixel[itk.UC] if channels == 3 else getattr(itk, PIXELS[stored])
+    reader = itk.ImageFileReader[itk.Image[pixel_type, 3]].New()
+    reader.SetFileName(str(path))
+    reader.Update()
+    array = itk.array_from_image(reader.GetOutput())
     shape = (size[2], size[1], size[0]) + ((3,) if channels == 3 else ())
     return np.swapaxes(array.reshape(shape), 0, 2)

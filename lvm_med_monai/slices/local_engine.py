@@ -40,6 +40,8 @@ ANSWERS: dict[str, tuple[type, ...]] = {
     "fatal": (str, str),
 }
 """Kinds of answers of a worker, and the types of what follows; see `worker`."""
+FATAL: dict[str, type[Exception]] = {"stale": StalePlanError, "disk": OSError, "import": ImportError}
+"""What ends a run, as a worker names it."""
 
 
 class Progress(Protocol):
@@ -87,7 +89,7 @@ def run_here(jobs: Iterable[Job], progress: Progress, work: Work = extract_part)
             except StalePlanError:
                 raise
             except Exception as error:
-                if isinstance(error, OSError) and error.errno in DISK_FAULTS:
+                if isinstance(error, ImportError) or (isinstance(error, OSError) and error.errno in DISK_FAULTS):
                     raise
                 job = LeftOut(job).add(current[0], failure(error))
             else:
@@ -154,6 +156,7 @@ class LocalPool:
         Raises:
             StalePlanError: a file has changed since the plan was made.
             OSError: the disk is full, or cannot be written.
+            ImportError: a library cannot be imported under the limit of memory, or is not there.
             RuntimeError: workers cannot be started.
         """
         source = iter(jobs)
@@ -220,7 +223,7 @@ class LocalPool:
         elif kind == "failed":
             self._failed(worker, worker.job, rest[0], rest[1], rest[2])
         else:
-            raise StalePlanError(rest[1]) if rest[0] == "stale" else OSError(rest[1])
+            raise FATAL.get(rest[0], OSError)(rest[1])
 
     def _failed(self, worker: _Worker, job: Job, unit: int, reason: str, detail: str) -> None:
         """Leave out what raised an error; a worker goes on with the part, unless its memory was exhausted."""

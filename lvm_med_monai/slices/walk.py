@@ -141,7 +141,7 @@ def _read(file: Path, reader: VolumeReader) -> Iterable[Stack | Reject]:
         return [found]
     try:
         return list(reader(file, found))
-    except MemoryError:
+    except (MemoryError, ImportError):  # no fault of the file
         raise
     except Exception as error:  # a header that a library did not foresee costs this file only
         return [Reject(file, "corrupt", f"the header cannot be read ({type(error).__name__})")]

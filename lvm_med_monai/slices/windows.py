@@ -86,7 +86,7 @@ def to_uint8(array: NDArray[Any], window: Window) -> NDArray[np.uint8]:
 def percentile_window(histogram: Histogram, percentiles: tuple[float, float], above: float = -np.inf) -> Window:
     """Window between two percentiles of the pixels above a threshold; one unit wide if they coincide."""
     lower, upper = (histogram.percentile(p, above) for p in percentiles)
-    return Window(lower, upper if upper > lower else lower + 1.0)
+    return Window(lower, upper if upper > lower else max(lower + 1.0, float(np.nextafter(lower, np.inf))))
 
 
 def default_window(stack: Stack, histogram: Histogram | None = None) -> Window:

@@ -79,6 +79,9 @@ def _run(work: Work, job: Job, connection: Connection) -> None:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FAULTS:
             report.send("fatal", "disk", os.strerror(error.errno or 0))
+        elif isinstance(error, ImportError):
+            library = (error.name or "a library").partition(".")[0]
+            report.send("fatal", "import", f"{library} cannot be imported; install it, or raise --memory-limit")
         else:
             report.send("failed", report.number, *failure(error))
         if isinstance(error, MemoryError):
