@@ -70,8 +70,9 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    packages=find_packages(include=["lvm_med_monai", "lvm_med_monai.*"]),
-    package_data={"lvm_med_monai": ["py.typed"]},
+    packages=[*find_packages(include=["lvm_med_monai", "lvm_med_monai.*"]), "lvm_med_monai.dataset_lists"],
+    package_dir={"lvm_med_monai.dataset_lists": "dataset_lists"},
+    package_data={"lvm_med_monai": ["py.typed"], "lvm_med_monai.dataset_lists": ["*.json", "*/*.json"]},
     install_requires=RUNTIME,
     extras_require=EXTRAS,
     classifiers=[

@@ -1,0 +1,1 @@
+"""Commands of ``python -m lvm_med_monai.lists``, a module each."""
