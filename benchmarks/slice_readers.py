@@ -23,8 +23,8 @@ from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 
 from lvm_med_monai.slices import SlicePolicy, Stack, extract, iter_stacks, read_manifest
-from lvm_med_monai.slices.shards import read_stored
-from lvm_med_monai.slices.storage import Storage
+from lvm_med_monai.slices.store.shards import read_stored
+from lvm_med_monai.slices.store.storage import Storage
 
 Array = NDArray[Any]
 Reader = Callable[[Path], Array]

@@ -40,7 +40,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import slice_readers as readers  # noqa: E402  after the path of this checkout
 from slice_data import Data, make  # noqa: E402
 
-from lvm_med_monai.slices.codecs import CODECS, codec  # noqa: E402
+from lvm_med_monai.slices.store.codecs import CODECS, codec  # noqa: E402
 from lvm_med_monai.slices.windows import Window, to_uint8  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "slices.json"

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lvm_med_monai.data.columns import Column, column_of
-from lvm_med_monai.slices.location import Location
-from lvm_med_monai.slices.manifest import MANIFEST, read_columns
+from lvm_med_monai.slices.store.location import Location
+from lvm_med_monai.slices.store.manifest import MANIFEST, read_columns
 
 POSITION_TOLERANCE_MM = 1e-3
 """Positions are rounded when they are written; spacing is judged with this much room."""

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 
 from lvm_med_monai.data.manifest_rows import ManifestRows
 from lvm_med_monai.slices import CT_WINDOWS, Window, apply_window
-from lvm_med_monai.slices.location import Location
-from lvm_med_monai.slices.shards import read_stored
+from lvm_med_monai.slices.store.location import Location
+from lvm_med_monai.slices.store.shards import read_stored
 
 WINDOW_TABLES = 64
 """Lookup tables of windows that are kept in each process, of at most 256 KiB."""

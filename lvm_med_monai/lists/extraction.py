@@ -14,7 +14,7 @@ from lvm_med_monai.slices import SlicePolicy, Source, extract
 
 if TYPE_CHECKING:
     from lvm_med_monai.slices import Summary
-    from lvm_med_monai.slices.plan import Plan
+    from lvm_med_monai.slices.work.plan import Plan
 
 
 def source_of(card: Card, root: Path, split: str = "") -> Source:
@@ -72,7 +72,7 @@ def plan_of(card: Card, root: Path, split: str = "", leave_out: Collection[str] 
     import numpy as np
     import pyarrow as pa
 
-    from lvm_med_monai.slices.plan import Plan, make_plan
+    from lvm_med_monai.slices.work.plan import Plan, make_plan
 
     images = set(image_files(card, root, leave_out))
     plan = make_plan([source_of(card, root, split)])

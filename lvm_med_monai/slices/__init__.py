@@ -10,27 +10,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lvm_med_monai.slices.extraction import extract
+    from lvm_med_monai.slices.checks.verification import Verification, verify
     from lvm_med_monai.slices.geometry import SliceGeometry
-    from lvm_med_monai.slices.manifest import read_manifest, read_rejects
-    from lvm_med_monai.slices.merging import Summary, merge
-    from lvm_med_monai.slices.plan import Plan, make_plan, read_plan, write_plan
+    from lvm_med_monai.slices.inputs.walk import iter_stacks
     from lvm_med_monai.slices.reader import SliceReader
     from lvm_med_monai.slices.selection import SlicePolicy
-    from lvm_med_monai.slices.settings import WorkLimits
-    from lvm_med_monai.slices.shards import read_slice
     from lvm_med_monai.slices.source import Source
     from lvm_med_monai.slices.splits import Splits
     from lvm_med_monai.slices.stack import FrameError, Reject, Stack
-    from lvm_med_monai.slices.storage import Storage
-    from lvm_med_monai.slices.verification import Verification, verify
-    from lvm_med_monai.slices.walk import iter_stacks
+    from lvm_med_monai.slices.store.manifest import read_manifest, read_rejects
+    from lvm_med_monai.slices.store.shards import read_slice
+    from lvm_med_monai.slices.store.storage import Storage
     from lvm_med_monai.slices.windows import CT_WINDOWS, Window, apply_window, default_window, to_uint8
+    from lvm_med_monai.slices.work.extraction import extract
+    from lvm_med_monai.slices.work.merging import Summary, merge
+    from lvm_med_monai.slices.work.plan import Plan, make_plan, read_plan, write_plan
+    from lvm_med_monai.slices.work.settings import WorkLimits
 
 _MODULES = {
     "CT_WINDOWS": "windows",
     "FrameError": "stack",
-    "Plan": "plan",
+    "Plan": "work.plan",
     "Reject": "stack",
     "SliceGeometry": "geometry",
     "SlicePolicy": "selection",
@@ -38,24 +38,24 @@ _MODULES = {
     "Source": "source",
     "Splits": "splits",
     "Stack": "stack",
-    "Storage": "storage",
-    "Summary": "merging",
-    "Verification": "verification",
+    "Storage": "store.storage",
+    "Summary": "work.merging",
+    "Verification": "checks.verification",
     "Window": "windows",
-    "WorkLimits": "settings",
+    "WorkLimits": "work.settings",
     "apply_window": "windows",
     "default_window": "windows",
-    "extract": "extraction",
-    "iter_stacks": "walk",
-    "make_plan": "plan",
-    "merge": "merging",
-    "read_manifest": "manifest",
-    "read_plan": "plan",
-    "read_rejects": "manifest",
-    "read_slice": "shards",
+    "extract": "work.extraction",
+    "iter_stacks": "inputs.walk",
+    "make_plan": "work.plan",
+    "merge": "work.merging",
+    "read_manifest": "store.manifest",
+    "read_plan": "work.plan",
+    "read_rejects": "store.manifest",
+    "read_slice": "store.shards",
     "to_uint8": "windows",
-    "verify": "verification",
-    "write_plan": "plan",
+    "verify": "checks.verification",
+    "write_plan": "work.plan",
 }
 
 __all__ = [

@@ -14,8 +14,8 @@ from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
 
 from lvm_med_monai.slices.geometry import LPS_TO_RAS
+from lvm_med_monai.slices.inputs.walk import list_files, stacks_of_files
 from lvm_med_monai.slices.stack import Reject, Stack
-from lvm_med_monai.slices.walk import list_files, stacks_of_files
 
 LARGEST = "largest"
 

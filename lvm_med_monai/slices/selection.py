@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lvm_med_monai.slices.dhash import difference_hash
 from lvm_med_monai.slices.geometry import SliceGeometry
 from lvm_med_monai.slices.histogram import Histogram
-from lvm_med_monai.slices.reformat import ACQUISITION, PLANES
 from lvm_med_monai.slices.stack import Reason, Stack
+from lvm_med_monai.slices.store.dhash import difference_hash
+from lvm_med_monai.slices.volumes.reformat import ACQUISITION, PLANES
 from lvm_med_monai.slices.windows import Window, default_window
 
 HASH_BITS = 64

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lvm_med_monai.slices.reformat import PLANES
+from lvm_med_monai.slices.volumes.reformat import PLANES
 
 KEYS = ("path", "dataset", "modality", "tile", "planes", "split", "patient", "patients")
 MAX_PATTERN = 500

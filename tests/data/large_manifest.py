@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lvm_med_monai.slices.manifest import MANIFEST, SCHEMA_VERSION, schema, write_table
+from lvm_med_monai.slices.store.manifest import MANIFEST, SCHEMA_VERSION, schema, write_table
 
 STACK_SLICES = 40
 DATASETS = 55

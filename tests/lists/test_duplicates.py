@@ -11,7 +11,7 @@ from PIL import Image
 
 from lvm_med_monai.lists.duplicates import find_duplicates, near_pairs, popcount
 from lvm_med_monai.slices import SlicePolicy, Source, extract
-from lvm_med_monai.slices.manifest import MANIFEST, write_table
+from lvm_med_monai.slices.store.manifest import MANIFEST, write_table
 from tests.lists.copies import chest
 
 BASE = 0x123456789ABCDEF0

@@ -15,7 +15,7 @@ from lvm_med_monai.lists.mix_file import overlay, read_mix, write_mix
 from lvm_med_monai.lists.mixed_slices import MixBatchSampler, MixedSlices, cropped, order_of_draws
 from lvm_med_monai.lists.partition import largest_remainder
 from lvm_med_monai.lists.shares import capped_shares, tempered_shares
-from lvm_med_monai.slices.manifest import MANIFEST, write_table
+from lvm_med_monai.slices.store.manifest import MANIFEST, write_table
 
 SIZES = {"CT": 40_000, "MR": 20_000, "OP": 2_500, "US": 400}
 

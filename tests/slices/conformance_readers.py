@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from lvm_med_monai.slices.inputs.walk import iter_stacks
 from lvm_med_monai.slices.stack import Reject, Stack
-from lvm_med_monai.slices.walk import iter_stacks
 from tests.slices.conformance import Expected, Truth
 
 OFF_TOPIC = "nvImageCodec"

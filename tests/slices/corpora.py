@@ -10,8 +10,8 @@ import numpy as np
 import pydicom
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 
+from lvm_med_monai.slices.inputs.walk import iter_stacks
 from lvm_med_monai.slices.stack import FrameError, Reject, Stack
-from lvm_med_monai.slices.walk import iter_stacks
 
 TRANSFER_SYNTAX = {"OT-PAL-8-face.dcm": "1.2.840.10008.1.2.1"}
 """Files that name none; the reference is told."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lvm_med_monai.slices import read_manifest
-from lvm_med_monai.slices.manifest import FILES, MANIFEST, REJECTS, SCHEMA_VERSION, read_table, write_table
+from lvm_med_monai.slices.store.manifest import FILES, MANIFEST, REJECTS, SCHEMA_VERSION, read_table, write_table
 
 Rows = list[dict[str, Any]]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lvm_med_monai.slices.dicom import read_dicom
+from lvm_med_monai.slices.dicom.reader import read_dicom
 from lvm_med_monai.slices.stack import Reject, Stack
 from tests.slices.factories import SPACING_Z, stored_pixels
 

@@ -26,9 +26,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lvm_med_monai.slices import SlicePolicy, Source, WorkLimits, extract, extraction, verify
+from lvm_med_monai.slices import SlicePolicy, Source, WorkLimits, extract, verify
 from lvm_med_monai.slices.identity import Identities
-from lvm_med_monai.slices.manifest import FILES, REJECTS, read_table
+from lvm_med_monai.slices.store.manifest import FILES, REJECTS, read_table
+from lvm_med_monai.slices.work import extraction
 from tests.slices.fuzz_mutate import mutant
 from tests.slices.fuzz_seeds import seeds
 from tests.slices.fuzz_work import LOG, timed_part

@@ -7,7 +7,7 @@ import os
 import resource
 import time
 
-from lvm_med_monai.slices.part_extraction import Events, Job, extract_part
+from lvm_med_monai.slices.work.part_extraction import Events, Job, extract_part
 
 LOG = "units.log"
 """Beside the output: one JSON list a unit, name of its first file, seconds, and peak bytes of its worker."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lvm_med_monai.slices import SlicePolicy, extract, units
-from lvm_med_monai.slices.plan import read_plan
+from lvm_med_monai.slices import SlicePolicy, extract
+from lvm_med_monai.slices.work import units
+from lvm_med_monai.slices.work.plan import read_plan
 
 PART_BYTES = 4 * units.FILE_BYTES
 """Small parts, so that little input makes many."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lvm_med_monai.slices import SlicePolicy, Source, extract, read_manifest, read_rejects, read_slice
+from lvm_med_monai.slices.inputs.walk import iter_stacks
 from lvm_med_monai.slices.stack import Reject, Stack
-from lvm_med_monai.slices.walk import iter_stacks
 from tests.slices.conformance_cases import CASES, Expected
 from tests.slices.conformance_readers import ours
 from tests.slices.conformance_table import own_column

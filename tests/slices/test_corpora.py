@@ -14,9 +14,9 @@ import pytest
 import SimpleITK
 from pydicom.data import get_testdata_file
 
-from lvm_med_monai.slices import dicom_tags as tags
-from lvm_med_monai.slices.dicom_file import read_by_pydicom
-from lvm_med_monai.slices.dicom_scanner import HEAD_BYTES, UnusualError, scan
+from lvm_med_monai.slices.dicom import tags
+from lvm_med_monai.slices.dicom.file import read_by_pydicom
+from lvm_med_monai.slices.dicom.scanner import HEAD_BYTES, UnusualError, scan
 from tests.slices.corpora import files, read, reason, reference
 
 data_store = pytest.importorskip("data_store")

@@ -8,13 +8,13 @@ import re
 import pytest
 
 from lvm_med_monai.slices.__main__ import COMMANDS, main
-from lvm_med_monai.slices.codecs import CODECS
-from lvm_med_monai.slices.manifest import TABLES
-from lvm_med_monai.slices.plan import PLAN_FIELDS
 from lvm_med_monai.slices.reason_meanings import REASON_MEANINGS
 from lvm_med_monai.slices.source import KEYS
 from lvm_med_monai.slices.stack import FLAGS, REASONS
-from lvm_med_monai.slices.storage import CT_PRESETS, PRESETS
+from lvm_med_monai.slices.store.codecs import CODECS
+from lvm_med_monai.slices.store.manifest import TABLES
+from lvm_med_monai.slices.store.storage import CT_PRESETS, PRESETS
+from lvm_med_monai.slices.work.plan import PLAN_FIELDS
 from tests.slices.factories import REPOSITORY
 
 PAGES = ("slices.md", "slices_at_scale.md")

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from lvm_med_monai.slices.geometry import LPS_TO_RAS, SliceGeometry, nearest_plane
 from lvm_med_monai.slices.stack import geometry_flags
-from lvm_med_monai.slices.volume import acquisition_axis, cut, is_usable, slicing
+from lvm_med_monai.slices.volumes.cutting import acquisition_axis, cut, is_usable, slicing
 
 ROW, COLUMN = np.array([1.0, 0, 0]), np.array([0, 1.0, 0])
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lvm_med_monai.slices import CT_WINDOWS, extraction, read_manifest
+from lvm_med_monai.slices import CT_WINDOWS, read_manifest
 from lvm_med_monai.slices.__main__ import COMMANDS, main
-from lvm_med_monai.slices.part_extraction import extract_part
+from lvm_med_monai.slices.work import extraction
+from lvm_med_monai.slices.work.part_extraction import extract_part
 from tests.slices.factories import series
 from tests.slices.worker_faults import faulty
 
@@ -35,7 +36,8 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         "with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit): main(['--help'])\n"
         "assert 'examples:' in text.getvalue()\n"
         "assert time.perf_counter() - start < 1\n"
-        "import lvm_med_monai.slices.extraction, lvm_med_monai.slices.verification, lvm_med_monai.slices.scan\n"
+        "import lvm_med_monai.slices.work.extraction, lvm_med_monai.slices.report.scan\n"
+        "import lvm_med_monai.slices.checks.verification\n"
         "heavy = {'torch', 'monai', 'itk', 'nibabel', 'pydicom'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -168,7 +170,7 @@ def test_interruption_ends_with_130(
 def test_workers_start_light() -> None:
     code = (
         "import sys\n"
-        "import lvm_med_monai.slices.worker, lvm_med_monai.slices.part_extraction\n"
+        "import lvm_med_monai.slices.work.worker, lvm_med_monai.slices.work.part_extraction\n"
         "heavy = {'torch', 'monai', 'itk', 'nibabel', 'ray'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

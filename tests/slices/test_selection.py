@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lvm_med_monai.slices.dhash import difference_hash
 from lvm_med_monai.slices.geometry import SliceGeometry
 from lvm_med_monai.slices.histogram import Histogram
-from lvm_med_monai.slices.reformat import anisotropy, nearest_axis, reformat
 from lvm_med_monai.slices.selection import (
     Selection,
     SlicePolicy,
@@ -21,6 +19,8 @@ from lvm_med_monai.slices.selection import (
     tiles,
 )
 from lvm_med_monai.slices.stack import Stack
+from lvm_med_monai.slices.store.dhash import difference_hash
+from lvm_med_monai.slices.volumes.reformat import anisotropy, nearest_axis, reformat
 from lvm_med_monai.slices.windows import CT_WINDOWS, Window
 
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lvm_med_monai.slices.part_extraction import open_unit
 from lvm_med_monai.slices.stack import Reject, Stack
-from lvm_med_monai.slices.units import Unit
+from lvm_med_monai.slices.work.part_extraction import open_unit
+from lvm_med_monai.slices.work.units import Unit
 
 
 def faulty(unit: Unit, root: Path, private: Path) -> tuple[list[Path], Iterator[Stack | Reject]]:

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from lvm_med_monai.lists.extraction import downloads, extract_card
     from lvm_med_monai.slices import SlicePolicy
     from lvm_med_monai.slices.splits import Splits
-    from lvm_med_monai.slices.storage import Storage
+    from lvm_med_monai.slices.store.storage import Storage
 
     cards = load_cards(options.cards)
     roots = {find_card(cards, options.card).id: options.root} if options.card else downloads(cards, options.root)

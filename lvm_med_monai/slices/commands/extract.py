@@ -16,7 +16,7 @@ from lvm_med_monai.slices.commands.work_options import add_work_options, plan_wo
 
 if TYPE_CHECKING:
     from lvm_med_monai.slices.selection import SlicePolicy
-    from lvm_med_monai.slices.storage import Storage
+    from lvm_med_monai.slices.store.storage import Storage
 
 RANK_VARIABLES = (("SLURM_PROCID", "SLURM_NTASKS"), ("RANK", "WORLD_SIZE"))
 """Environment of Slurm's srun and of torchrun: rank and number of processes."""
@@ -101,8 +101,8 @@ def _add_work(group: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Extract, and print the totals; 1 if units were left out because they crashed, hung or ran out of memory."""
-    from lvm_med_monai.slices.extraction import extract
     from lvm_med_monai.slices.splits import Splits
+    from lvm_med_monai.slices.work.extraction import extract
 
     rank, world_size = _place(options, os.environ)
     summary = extract(
@@ -149,7 +149,7 @@ def _policy(options: argparse.Namespace) -> SlicePolicy:
 
 
 def _storage(options: argparse.Namespace) -> Storage:
-    from lvm_med_monai.slices.storage import Storage
+    from lvm_med_monai.slices.store.storage import Storage
 
     return Storage(**_given(codec=options.codec, bits=options.bits, preset=options.preset))
 

@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Merge, and print the totals; 1 if units were left out because they crashed, hung or ran out of memory."""
-    from lvm_med_monai.slices.merging import merge
+    from lvm_med_monai.slices.work.merging import merge
 
     summary = merge(options.out)
     print_fields(asdict(summary), options.json)

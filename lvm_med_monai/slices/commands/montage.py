@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw, and print the files."""
-    from lvm_med_monai.slices.montage import montage
+    from lvm_med_monai.slices.report.montage import montage
 
     paths = [str(path) for path in montage(options.out, options.folder, options.count)]
     print(json.dumps({"sheets": paths}) if options.json else "\n".join(paths))

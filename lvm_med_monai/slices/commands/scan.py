@@ -50,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ValueError: no sources, or a plan without its suffix.
     """
-    from lvm_med_monai.slices.plan import SUFFIX, is_plan, make_plan, write_plan
-    from lvm_med_monai.slices.progress import Bar
-    from lvm_med_monai.slices.scan import scan, table
+    from lvm_med_monai.slices.report.scan import scan, table
+    from lvm_med_monai.slices.work.plan import SUFFIX, is_plan, make_plan, write_plan
+    from lvm_med_monai.slices.work.progress import Bar
 
     if options.out is not None and not is_plan(options.out):
         raise ValueError(f"a plan is a Parquet file; name it {options.out}{SUFFIX}, by which `extract` knows it")

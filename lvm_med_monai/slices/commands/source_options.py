@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lvm_med_monai.slices.plan import Plan
     from lvm_med_monai.slices.source import Source
+    from lvm_med_monai.slices.work.plan import Plan
 
 OF_SOURCES = ("dataset", "modality", "tile", "planes", "split", "patient", "patients")
 """Options that become attributes of every source."""
@@ -46,7 +46,7 @@ def plan_or_sources(options: argparse.Namespace) -> Plan | list[Source]:
     Raises:
         ValueError: a plan together with sources, or with options that it holds already.
     """
-    from lvm_med_monai.slices.plan import is_plan, read_plan
+    from lvm_med_monai.slices.work.plan import is_plan, read_plan
 
     if not any(is_plan(path) for path in options.paths):
         return sources_of(options, options.paths)

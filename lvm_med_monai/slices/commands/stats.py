@@ -43,8 +43,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ValueError: neither a page nor JSON is asked for.
     """
-    from lvm_med_monai.slices.statistics import collect
-    from lvm_med_monai.slices.statistics_page import page
+    from lvm_med_monai.slices.report.page import page
+    from lvm_med_monai.slices.report.statistics import collect
 
     if options.page is None and not options.json:
         raise ValueError("name the page to write with -o stats.html, or ask for --json")

@@ -45,7 +45,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Verify; 1 if a fault was found."""
-    from lvm_med_monai.slices.verification import verify
+    from lvm_med_monai.slices.checks.verification import verify
 
     result = verify(options.out, sample=options.sample, workers=options.workers, progress=not options.json)
     print_fields({**asdict(result), "faults": list(result.faults), "warnings": list(result.warnings)}, options.json)

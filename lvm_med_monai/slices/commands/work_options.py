@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lvm_med_monai.slices.settings import WorkLimits
+    from lvm_med_monai.slices.work.settings import WorkLimits
 
 GIB = 1 << 30
 
@@ -24,7 +24,7 @@ def add_work_options(parser: Any) -> Any:
 
 def work_limits(options: argparse.Namespace) -> WorkLimits:
     """Limits of a unit; raises ValueError for limits that cannot be."""
-    from lvm_med_monai.slices.settings import WorkLimits
+    from lvm_med_monai.slices.work.settings import WorkLimits
 
     default = WorkLimits()
     return WorkLimits(

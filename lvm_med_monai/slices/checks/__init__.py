@@ -1,0 +1,1 @@
+"""Whether an extracted folder is what its tables say."""

@@ -1,0 +1,1 @@
+"""DICOM: from bytes to frames, and from frames to stacks."""

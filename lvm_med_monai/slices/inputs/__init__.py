@@ -1,0 +1,1 @@
+"""What lies below a path, and which reader takes each file."""

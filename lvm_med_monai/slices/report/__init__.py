@@ -1,0 +1,1 @@
+"""What people look at: the table of a scan, contact sheets, statistics."""

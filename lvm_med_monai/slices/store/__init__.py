@@ -1,0 +1,1 @@
+"""Where slices are stored: shards, codecs, tables, and how they are read back."""
