@@ -27,6 +27,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/assignment.py
 	$(BIN)/python benchmarks/matching.py
 	$(BIN)/python benchmarks/loss.py
+	$(BIN)/python benchmarks/slices.py
 
 clean:
 	rm -rf $(VENV) demo_output build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
