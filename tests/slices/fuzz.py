@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import resource
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -161,11 +160,11 @@ def _batch_process(first: int, last: int, seed: int) -> dict[str, Any]:
         return {"first": first, "last": last, "status": done.returncode, "error": done.stderr[-2000:]}
 
 
-def environment() -> dict[str, Any]:
+def environment(mutants: int, seed: int) -> dict[str, Any]:
     """Where the numbers came about."""
     names = ("numpy", "pydicom", "nibabel", "itk", "pillow", "h5py", "isal", "pylibjpeg-openjpeg", "python-gdcm")
     return {
-        "command": shlex.join(["python", "-m", "tests.slices.fuzz", *sys.argv[1:]]),
+        "command": f"python -m tests.slices.fuzz --mutants {mutants} --seed {seed}",
         "device": f"{platform.machine()} CPU, {os.cpu_count()} cores",
         "limits": {"seconds": SECONDS, "memory_bytes": MEMORY},
         "versions": {name: metadata.version(name) for name in names} | {"python": platform.python_version()},
@@ -188,7 +187,7 @@ def main() -> int:
     if options.batch is not None:
         print(json.dumps(run_batch(options.out, range(*options.batch), options.seed)))
         return 0
-    report = environment() | run(options.mutants, options.seed)
+    report = environment(options.mutants, options.seed) | run(options.mutants, options.seed)
     if options.report is not None:
         options.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=1))
