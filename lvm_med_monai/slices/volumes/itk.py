@@ -30,6 +30,8 @@ COMPONENTS = {
     "double": "f8",
 }
 """ITK's component types that become slices. "long" is missing: its width depends on the platform."""
+MAX_DIRECTION = 1e6
+"""Parts of a direction are at most 1; with huge ones ITK never ends."""
 PIXELS = {"u1": "UC", "i1": "SS", "u2": "US", "i2": "SS", "u4": "D", "i4": "D", "f4": "F", "f8": "D"}
 """Pixel types of ITK's Python packages that hold each without loss."""
 
@@ -66,6 +68,9 @@ def read_itk(path: Path, companions: tuple[Path, ...] = ()) -> Iterator[Stack | 
     channels = int(io.GetNumberOfComponents())
     if fault := _fault(path, companions, size, stored, channels):
         yield fault
+        return
+    if not all(np.abs(io.GetDirection(i)).max() <= MAX_DIRECTION for i in range(dims)):
+        yield Reject(path, "corrupt", "its axes are no directions")
         return
     affine, flags = _affine(io, dims)
     axis = 2 if size[2] == 1 else acquisition_axis(voxel_sizes(affine))
