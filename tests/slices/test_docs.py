@@ -66,7 +66,7 @@ def test_help_explains_every_option(command: str) -> None:
 
 def test_options_in_the_text_exist() -> None:
     options = {option for parser in parsers().values() for option in parser._option_string_actions}
-    own = {"--mutants", "--array", "--cpus-per-task", "--mem", "--ntasks", "--wait"}  # of the fuzzer and of Slurm
+    own = {"--mutants", "--note", "--array", "--cpus-per-task", "--mem", "--ntasks", "--wait"}  # of scripts and Slurm
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ALL))
     assert named - options - own == set()
 
