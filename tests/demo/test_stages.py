@@ -74,7 +74,8 @@ def test_a_failed_stage_tells_the_cause_stops_the_others_and_runs_again_next_tim
 def test_an_interrupt_stops_the_commands_and_keeps_their_time(tmp_path):
     """The whole demo is a process here, as an interrupt reaches it from a terminal."""
     code = (
-        "from demo.schedule import run_groups\nfrom demo.stages import Stage\nfrom pathlib import Path\nimport signal, sys\n"
+        "from demo.schedule import run_groups\nfrom demo.stages import Stage\nfrom pathlib import Path\n"
+        "import signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it\n"
         "sleep = (sys.executable, '-c', 'import time; time.sleep(600)')\n"
         f"run_groups([[Stage('one', (sleep,))]], Path({str(tmp_path)!r}), print)"
