@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_med_monai.slices.store.location import Location
+from lvm_med_monai.whole_file import whole_file
 
 if TYPE_CHECKING:
     import pyarrow
@@ -126,9 +127,8 @@ def write_table(folder: Path, name: str, rows: Sequence[dict[str, Any]] | pyarro
     import pyarrow.parquet as pq
 
     table = rows.cast(schema(name)) if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema(name))
-    temporary = folder / f".{name}.partial"
-    pq.write_table(table, temporary)
-    os.replace(temporary, folder / name)
+    with whole_file(folder / name) as partial:
+        pq.write_table(table, partial)
 
 
 def read_table(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_med_monai.slices.store.manifest import TABLES, schema
+from lvm_med_monai.whole_file import whole_file
 
 if TYPE_CHECKING:
     import pyarrow
@@ -59,8 +59,7 @@ def write_merged(folder: Path, name: str, tables: Iterable[pyarrow.Table]) -> No
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    temporary = folder / f".{name}.partial"
-    with pq.ParquetWriter(temporary, schema(name)) as writer:
+    with whole_file(folder / name) as partial, pq.ParquetWriter(partial, schema(name)) as writer:
         waiting: list[pyarrow.Table] = []
         for table in tables:
             waiting.append(table)
@@ -69,7 +68,6 @@ def write_merged(folder: Path, name: str, tables: Iterable[pyarrow.Table]) -> No
                 waiting = []
         if waiting:
             writer.write_table(pa.concat_tables(waiting))
-    os.replace(temporary, folder / name)
 
 
 def read_part(folder: Path, name: str) -> pyarrow.Table:

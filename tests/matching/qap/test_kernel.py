@@ -1,36 +1,16 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-import torch
 
 from lvm_med_monai.matching.qap.kernel import launch_settings
 from lvm_med_monai.matching.qap.resources import NODES, TARGETS, compile_for, resources_of
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.matching.kernel_process import interpreters, run_cases
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "interpreter",
-    ["1", pytest.param("0", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))],
-    ids=["interpreter", "device"],
-)
+@interpreters
 def test_kernel_cases(interpreter):
-    """In a process of its own: Triton decides when it is imported whether it interprets."""
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/matching/qap/kernel_cases.py"],
-        cwd=ROOT,
-        env=os.environ | {"TRITON_INTERPRET": interpreter, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    run_cases("qap/kernel_cases.py", interpreter)
 
 
 def test_launch_settings():
