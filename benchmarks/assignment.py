@@ -12,14 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module, metadata
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,10 +25,13 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from environment import environment  # noqa: E402  after the path of this checkout
 
 from lvm_med_monai.matching.lap import assign, libraries  # noqa: E402  after the path of this checkout
 
+PACKAGES = ("torch", "triton", "numpy", "scipy", "lapx", "torch-linear-assignment")
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "lvm_med_monai" / "matching" / "lap" / "README.md"
 Solver = Callable[[torch.Tensor], torch.Tensor]
@@ -141,24 +141,6 @@ def measure(solvers: dict[str, Solver], device: str, repeats: int, seed: int) ->
     return rows
 
 
-def environment(note: str) -> dict[str, object]:
-    """Where and how the numbers came about."""
-    packages = ("torch", "triton", "numpy", "scipy", "lapx", "torch-linear-assignment")
-    versions = {}
-    for name in packages:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {
-        "command": shlex.join(["python", "benchmarks/assignment.py", *sys.argv[1:]]),
-        "device": f"{platform.machine()} CPU, {os.cpu_count()} cores, {torch.get_num_threads()} thread",
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "not run on a GPU",
-        "note": note,
-        "versions": versions | {"python": platform.python_version()},
-    }
-
-
 def timing_table(result: dict) -> list[str]:
     """The README's lines from ``lap.json``."""
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
@@ -223,14 +205,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--note", default="", help="what a reader should know of the machine")
     arguments = parser.parse_args()
+    described = environment("assignment.py", PACKAGES, arguments.note)
     if arguments.resources:
-        record("lap_kernel", environment(arguments.note) | kernel_resources(), resources_table)
+        record(
+            "lap_kernel",
+            described | kernel_resources(),
+            resources_table,
+        )
         return
     rows = {"CPU": measure(cpu_solvers(), "cpu", arguments.repeats, arguments.seed)}
     if torch.cuda.is_available():
         rows["GPU"] = measure(gpu_solvers(), "cuda", arguments.repeats, arguments.seed)
     sizes = {"repeats": arguments.repeats, "seed": arguments.seed, "rows": rows}
-    record("lap", environment(arguments.note) | sizes, timing_table)
+    record("lap", environment(Path(__file__).name, PACKAGES, arguments.note) | sizes, timing_table)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Case(NamedTuple):
     bounded: int = 80
 
     def instances(self, graphs: int, seed: int) -> Instances:
-        """The first ``graphs`` problems."""
+        """Problems of ``graphs`` graphs; another number draws other ones."""
         if self.embeddings is None:
             return synthetic(self.recipe, graphs, self.nodes, seed)
         return from_file(DATA / self.embeddings, self.recipe, graphs, self.nodes, seed)

@@ -15,14 +15,10 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
-import os
-import platform
-import shlex
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +28,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from cases import CASES, Case  # noqa: E402  after the path of this checkout
-from solvers import Solver, own_solvers, peers  # noqa: E402
+from environment import environment  # noqa: E402  as above
+from solvers import Solver, own_solvers, peers  # noqa: E402  as above
 
-from lvm_med_monai.matching import MatchingProblem, dual_bound, solve  # noqa: E402
-from lvm_med_monai.matching.qap.branch_and_bound import branch_and_bound  # noqa: E402
+from lvm_med_monai.matching import MatchingProblem, dual_bound, solve  # noqa: E402  as above
+from lvm_med_monai.matching.qap.branch_and_bound import branch_and_bound  # noqa: E402  as above
 
+PACKAGES = ("torch", "numba", "scipy", "lapx", "triton", "pygmtools", "lpmp-py")
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "lvm_med_monai" / "matching" / "qap" / "README.md"
 MARKERS = "<!-- matching.json -->\n", "<!-- end of matching.json -->\n"
@@ -90,8 +88,8 @@ def measure(name: str, case: Case, graphs: int, arguments: argparse.Namespace, k
     long = solve(problem, "numba", effort=LONG[case.nodes <= 64], generator=torch.Generator().manual_seed(1))
     true_score = problem.score(truth)
     best = torch.stack([long.score, true_score, *(score for score, _, _ in runs.values())]).amax(dim=0)
-    if len(known) >= graphs:
-        best = torch.maximum(best, torch.tensor(known[:graphs], dtype=best.dtype))
+    if known:
+        best = torch.maximum(best, torch.tensor(known, dtype=best.dtype))
     certified = torch.zeros_like(best, dtype=torch.bool)
     if case.nodes <= CERTIFIED_UP_TO:
         certificate = branch_and_bound(problem, long.v, arguments.passes)
@@ -173,23 +171,6 @@ def _numba(row: dict) -> dict:
     return row["solvers"]["numba"]
 
 
-def environment(note: str) -> dict[str, object]:
-    """Where and how the numbers came about."""
-    versions = {"python": platform.python_version()}
-    for name in ("torch", "numba", "scipy", "lapx", "triton", "pygmtools", "lpmp-py"):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {
-        "command": shlex.join(["python", "benchmarks/matching.py", *sys.argv[1:]]),
-        "device": f"{platform.machine()} CPU, {os.cpu_count()} cores, {torch.get_num_threads()} thread",
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "not run on a GPU",
-        "note": note,
-        "versions": versions,
-    }
-
-
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -208,18 +189,22 @@ def main() -> None:
     known = json.loads(best_known.read_text()) if best_known.is_file() else {}
     cases = {}
     for name, case in CASES.items():
-        if arguments.cases in name:
-            graphs = max(1, round(arguments.graphs * case.graphs))
-            cases[name] = measure(name, case, graphs, arguments, known.get(f"{name}, seed {arguments.seed}", []))
-    for name, row in cases.items():
-        key = f"{name}, seed {arguments.seed}"
-        scores = row.pop("best_known")
-        known[key] = scores if len(scores) >= len(known.get(key, [])) else known[key]
+        if arguments.cases not in name:
+            continue
+        graphs = max(1, round(arguments.graphs * case.graphs))
+        # another number of graphs draws other problems
+        key = f"{name}, {graphs} graphs, seed {arguments.seed}"
+        cases[name] = measure(name, case, graphs, arguments, known.get(key, []))
+        known[key] = cases[name].pop("best_known")
     if arguments.cases:
         return
     RESULTS.mkdir(exist_ok=True)
     best_known.write_text(json.dumps(known, indent=None, separators=(",", ":")).replace("],", "],\n") + "\n")
-    result = environment(arguments.note) | {"seed": arguments.seed, "passes": arguments.passes, "cases": cases}
+    result = environment(Path(__file__).name, PACKAGES, arguments.note) | {
+        "seed": arguments.seed,
+        "passes": arguments.passes,
+        "cases": cases,
+    }
     (RESULTS / "matching.json").write_text(json.dumps(result, indent=1) + "\n")
     write_table(result)
 

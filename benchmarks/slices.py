@@ -32,16 +32,16 @@ for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OPENBLA
     os.environ.setdefault(name, "1")
 
 import numpy as np  # noqa: E402  after the number of threads
-from PIL import Image  # noqa: E402
+from PIL import Image  # noqa: E402  as above
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import slice_readers as readers  # noqa: E402  after the path of this checkout
-from slice_data import Data, make  # noqa: E402
+from slice_data import Data, make  # noqa: E402  as above
 
-from lvm_med_monai.slices.store.codecs import CODECS, codec  # noqa: E402
-from lvm_med_monai.slices.windows import Window, to_uint8  # noqa: E402
+from lvm_med_monai.slices.store.codecs import CODECS, codec  # noqa: E402  as above
+from lvm_med_monai.slices.windows import Window, to_uint8  # noqa: E402  as above
 
 RESULTS = ROOT / "benchmarks" / "results" / "slices.json"
 PAGE = ROOT / "docs" / "slices.md"
