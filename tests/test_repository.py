@@ -17,11 +17,13 @@ LAYERS = [
     {"lists"},
     {"data", "transforms"},
     {"networks"},
+    {"weights"},
     {"graph"},
     {"matching"},
     {"losses"},
     {"engines", "metrics", "export"},
     {"handlers"},
+    {"bundles"},
     {"apps"},
 ]
 """Folders in the order in which data flow; one imports itself and those before it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from ignite.engine import Engine, Events
@@ -13,6 +14,7 @@ from torch.utils.data import Dataset
 
 from lvm_med_monai.engines import GraphMatchingObjective
 from lvm_med_monai.graph import GraphEncoder
+from lvm_med_monai.handlers.history import write_metrics
 from lvm_med_monai.losses import MatchingStatistics
 from lvm_med_monai.metrics import MatchingProtocol, embedding_spread
 from lvm_med_monai.networks import PretrainingNetwork
@@ -162,6 +164,10 @@ class MatchingProbes:
             metrics[f"{probe.name}_retrieval"] = result.retrieval
             metrics[f"{probe.name}_rank"] = result.rank
         return metrics
+
+    def write(self, path: str | Path) -> None:
+        """Evaluate, and write the metrics as a JSON file."""
+        write_metrics(self.evaluate(), path)
 
 
 def _length(dataset: Dataset) -> int:

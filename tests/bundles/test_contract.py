@@ -4,74 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import shutil
 
 import pytest
 
-from tests.bundles.conftest import BUNDLES, ROOT
-
-FILES = (
-    "LICENSE",
-    "configs/metadata.json",
-    "configs/train.json",
-    "configs/evaluate.json",
-    "configs/inference.json",
-    "configs/multi_gpu_train.json",
-    "configs/logging.conf",
-    "docs/README.md",
-)
-HEADINGS = (
-    "# Model Overview",
-    "## Data",
-    "## Training configuration",
-    "## Input",
-    "## Output",
-    "## Performance",
-    "## MONAI bundle commands",
-    "# Limitations",
-    "# References",
-    "# License",
-)
-TRAIN_IDS = ("bundle_root", "dataset_dir", "run_dir", "device", "network_def", "train", "initialize", "run")
-INFER_IDS = (
-    "bundle_root",
-    "dataset_dir",
-    "output_dir",
-    "device",
-    "network_def",
-    "dataset",
-    "inferer",
-    "evaluator",
-    "run",
-)
+from lvm_med_monai.bundles import violations
+from lvm_med_monai.bundles.json_text import read_json
+from tests.bundles.conftest import BUNDLES, ROOT, SEGMENTATION
 
 every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
 
 
-def read(bundle, name):
-    def unique(pairs):
-        keys = [key for key, _ in pairs]
-        assert len(set(keys)) == len(keys), f"{name} repeats a key among {keys}"
-        return dict(pairs)
-
-    return json.loads((bundle / "configs" / name).read_text(), object_pairs_hook=unique)
-
-
-def strings(item):
-    if isinstance(item, dict):
-        for value in item.values():
-            yield from strings(value)
-    elif isinstance(item, list):
-        for value in item:
-            yield from strings(value)
-    elif isinstance(item, str):
-        yield item
+@every_bundle
+def test_the_contract_is_kept(bundle):
+    assert violations(bundle) == []
 
 
 @every_bundle
-def test_files_are_there_and_hold_no_python(bundle):
-    assert [name for name in FILES if not (bundle / name).is_file()] == []
-    assert list(bundle.rglob("*.py")) == []
+def test_the_licence_is_the_repositorys(bundle):
     assert (bundle / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
@@ -84,58 +34,109 @@ def test_metadata_fits_the_schema(bundle):
         )
     jsonschema = pytest.importorskip("jsonschema", reason="installed by the extra dev")
     with open(path) as schema:
-        jsonschema.validate(read(bundle, "metadata.json"), json.load(schema))
+        jsonschema.validate(read_json(bundle / "configs" / "metadata.json"), json.load(schema))
 
 
-@every_bundle
-def test_metadata_is_consistent(bundle):
-    metadata = read(bundle, "metadata.json")
-    assert metadata["version"] in metadata["changelog"]
-    assert "lvm_med_monai" in metadata["required_packages_version"]
-    versions = [metadata[f"{name}_version"] for name in ("monai", "pytorch", "numpy")]
-    for version in [*versions, *metadata["required_packages_version"].values()]:
-        assert re.fullmatch(r"\d+(\.\d+)+", version), version
-    tensors = metadata["network_data_format"]
-    assert list(tensors["inputs"]) == ["image"]
-    assert list(tensors["outputs"]) == ["pred"]
+def edit(name, change):
+    """A breach that changes one configuration."""
+
+    def spoil(bundle):
+        path = bundle / "configs" / name
+        config = json.loads(path.read_text())
+        change(config)
+        path.write_text(json.dumps(config))
+
+    return spoil
 
 
-@every_bundle
-def test_configurations_have_the_ids_that_tools_read(bundle):
-    train, inference = read(bundle, "train.json"), read(bundle, "inference.json")
-    assert [key for key in TRAIN_IDS if key not in train] == []
-    assert [key for key in INFER_IDS if key not in inference] == []
-    assert isinstance(train["train"]["handlers"], list)
-    assert all(isinstance(handler, dict) for handler in train["train"]["handlers"])
-    assert "cpu" in train["device"]
-    assert "cpu" in inference["device"]
+def drop_first(name, part, target):
+    """A breach that takes a transform out."""
+
+    def change(config):
+        kept = [item for item in config[part]["transforms"] if item.get("_target_") != target]
+        config[part]["transforms"] = kept
+
+    return edit(name, change)
 
 
-@every_bundle
-def test_expressions_are_short_and_stay_inside(bundle):
-    for path in sorted((bundle / "configs").glob("*.json")):
-        for text in strings(read(bundle, path.name)):
-            assert "#" not in text, f"{path.name}: MONAI turns # into :: in {text}"
-            assert not text.startswith("%"), f"{path.name}: {text} is resolved against the working folder"
-            assert "../" not in text, f"{path.name}: {text} leaves the bundle"
-            if text.startswith("$"):
-                assert len(text) < 110, f"{path.name}: {text} should be a function"
+BREACHES = {
+    "file missing": (lambda bundle: (bundle / "LICENSE").unlink(), "LICENSE missing"),
+    "python inside": (lambda bundle: (bundle / "more.py").write_text(""), "holds Python: more.py"),
+    "id missing": (edit("train.json", lambda c: c.pop("seed")), "train.json lacks seed"),
+    "version without changelog": (
+        edit("metadata.json", lambda c: c.update(version="9.9.9")),
+        "no entry for version 9.9.9",
+    ),
+    "version range": (edit("metadata.json", lambda c: c.update(monai_version=">=1.6")), "not a plain version"),
+    "other input name": (
+        edit("metadata.json", lambda c: c["network_data_format"].update(inputs={"x": {}})),
+        "must be called image",
+    ),
+    "cuda only": (edit("train.json", lambda c: c.update(device="$torch.device('cuda')")), "the device must be"),
+    "handlers by reference": (
+        edit("train.json", lambda c: c["train"].update(handlers="@x")),
+        "must be a list of objects",
+    ),
+    "another network": (
+        edit("inference.json", lambda c: c["network_def"].update(out_channels=77)),
+        "network_def differs",
+    ),
+    "writes released weights": (
+        edit("train.json", lambda c: c.update(run_dir="$@bundle_root + '/models'")),
+        "names the folder models",
+    ),
+    "two calls": (edit("train.json", lambda c: c.update(seed="$int(float(1))")), "makes more than one call"),
+    "long expression": (edit("train.json", lambda c: c.update(seed="$" + "1+" * 60 + "1")), "longer than 110"),
+    "hash": (edit("inference.json", lambda c: c.update(seed="@a#b")), "holds #"),
+    "working folder": (
+        edit("inference.json", lambda c: c.update(seed="%x.json::y")),
+        "looked for from the working folder",
+    ),
+    "outside": (edit("inference.json", lambda c: c.update(seed="../data")), "leaves the bundle"),
+    "misspelt override": (edit("demo.json", lambda c: c.update(epoch=1)), "demo.json sets epoch, which neither"),
+    "nested override in demo": (edit("demo.json", lambda c: c.update({"train::x": 1})), "only top-level sizes"),
+    "data in preprocessing": (
+        edit("inference.json", lambda c: c["preprocessing"].update(x="@dataset_dir")),
+        "preprocessing reads dataset_dir",
+    ),
+    "no inversion": (drop_first("inference.json", "postprocessing", "Invertd"), "bring probabilities back by Invertd"),
+    "float mask": (drop_first("inference.json", "postprocessing", "CastToTyped"), "cast the mask to uint8"),
+    "no channel": (drop_first("inference.json", "preprocessing", "EnsureChannelFirstd"), "needs EnsureChannelFirstd"),
+    "stock Spacingd": (drop_first("inference.json", "preprocessing", "DeleteItemsd"), "MONAI Label's image_path"),
+    "nccl only": (
+        edit("multi_gpu_train.json", lambda c: c.update(initialize=["$dist.init_process_group(backend='nccl')"])),
+        "does not mention gloo",
+    ),
+    "heading missing": (
+        lambda bundle: (bundle / "docs" / "README.md").write_text("# Model Overview\n"),
+        "lacks the headings ## Data",
+    ),
+    "overlay without a word": (
+        lambda bundle: (bundle / "configs" / "sequel.json").write_text("{}"),
+        "does not mention sequel.json",
+    ),
+}
 
 
-@every_bundle
-def test_pre_and_postprocessing_stand_alone(bundle):
-    """MONAI Deploy runs them without the rest of the configuration, in another working folder."""
-    inference = read(bundle, "inference.json")
-    for part in ("preprocessing", "postprocessing", "inferer"):
-        assert "bundle_root" not in json.dumps(inference[part])
+@pytest.mark.parametrize(("spoil", "sentence"), BREACHES.values(), ids=BREACHES.keys())
+def test_each_breach_is_named(spoil, sentence, tmp_path):
+    bundle = tmp_path / SEGMENTATION.name
+    shutil.copytree(SEGMENTATION, bundle)
+    spoil(bundle)
+    assert [found for found in violations(bundle) if sentence in found], violations(bundle)
 
 
-@every_bundle
-def test_training_never_writes_into_models(bundle):
-    assert not [text for text in strings(read(bundle, "train.json")) if "/models" in text]
+@pytest.mark.parametrize(
+    "name", ["ct_segmentation_detection", "grading", "CT_segmentation", "a_segmentation_classification"]
+)
+def test_names_with_none_or_two_tasks_are_breaches(name, tmp_path):
+    shutil.copytree(SEGMENTATION, tmp_path / name)
+    assert any("the name must be" in found for found in violations(tmp_path / name))
 
 
-@every_bundle
-def test_the_readme_has_the_zoos_headings(bundle):
-    lines = (bundle / "docs" / "README.md").read_text().splitlines()
-    assert [heading for heading in HEADINGS if heading not in lines] == []
+def test_a_repeated_key_is_refused(tmp_path):
+    bundle = tmp_path / SEGMENTATION.name
+    shutil.copytree(SEGMENTATION, bundle)
+    (bundle / "configs" / "demo.json").write_text('{"depth": 18, "depth": 34}')
+    with pytest.raises(ValueError, match=r"demo.json repeats the keys \['depth'\]"):
+        violations(bundle)

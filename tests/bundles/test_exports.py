@@ -1,37 +1,64 @@
-"""The Model Zoo's own checks, on the sizes of the demo."""
+"""The Model Zoo's own checks, with the sizes of ``demo.json``."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import warnings
 
 import onnx
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_metadata, verify_net_in_out
 from monai.bundle.config_parser import ConfigParser
+from monai.bundle.scripts import _get_fake_spatial_shape
 
-from tests.bundles.conftest import BUNDLES, PRETRAINING, SEGMENTATION, configs
+from lvm_med_monai.bundles.json_text import read_json
+from tests.bundles.conftest import BUNDLES, SHORT, samples_of
+from tests.bundles.harness import configs
 
-SMALL = {"depth": 18, "width": 32}
+SIZES = ("inference.json", "demo.json")
 every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch.jit and the exporters warn about their own future
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # torch.jit and the exporters warn about their own future
+]
 
 
-def inference_parser(bundle, overrides):
+def network_of(bundle):
     parser = ConfigParser()
-    parser.read_config(configs(bundle, "inference.json"))
-    parser.update(overrides)
-    return parser
+    parser.read_config(configs(bundle, *SIZES))
+    torch.manual_seed(0)
+    return parser.get_parsed_content("network_def").eval()
 
 
-@pytest.mark.slow
+def metadata_of(bundle):
+    return read_json(bundle / "configs" / "metadata.json")
+
+
+def image_for(bundle):
+    """Random image of the shape that the metadata promises."""
+    form = metadata_of(bundle)["network_data_format"]["inputs"]["image"]
+    shape = _get_fake_spatial_shape(form["spatial_shape"], p=1, n=2)
+    return torch.rand(1, form["num_channels"], *(int(size) for size in shape))
+
+
+def scripts(bundle):
+    return metadata_of(bundle).get("torchscript", True)
+
+
+@pytest.fixture
+def weights(bundle, tmp_path):
+    torch.save(network_of(bundle).state_dict(), tmp_path / "model.pt")
+    return tmp_path / "model.pt"
+
+
 @every_bundle
-def test_verify_net_in_out_at_full_size(bundle):
+def test_verify_net_in_out(bundle):
     verify_net_in_out(
         "network_def",
         meta_file=str(bundle / "configs" / "metadata.json"),
-        config_file=configs(bundle, "inference.json"),
+        config_file=configs(bundle, *SIZES),
         device="cpu",
         n=2,
     )
@@ -48,62 +75,61 @@ def test_verify_metadata(bundle, tmp_path):
     verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(tmp_path / "schema.json"))
 
 
-@pytest.mark.slow
-@every_bundle
-def test_ckpt_export_gives_the_same_numbers(bundle, tmp_path):
-    network = inference_parser(bundle, SMALL).get_parsed_content("network_def").eval()
-    torch.save(network.state_dict(), tmp_path / "model.pt")
+@pytest.mark.parametrize("bundle", [path for path in BUNDLES if scripts(path)], ids=lambda path: path.name)
+def test_ckpt_export_gives_the_same_numbers(bundle, weights, tmp_path):
     ckpt_export(
         "network_def",
         filepath=str(tmp_path / "model.ts"),
-        ckpt_file=str(tmp_path / "model.pt"),
+        ckpt_file=str(weights),
         meta_file=str(bundle / "configs" / "metadata.json"),
-        config_file=configs(bundle, "inference.json"),
-        **SMALL,
+        config_file=configs(bundle, *SIZES),
     )
-    images = torch.randn(1, 3, 64, 64)
+    image = image_for(bundle)
     with torch.no_grad():
-        torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(images), network(images))
+        torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(image), network_of(bundle)(image))
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("bundle", [path for path in BUNDLES if not scripts(path)], ids=lambda path: path.name)
+def test_torch_export_stands_in_where_scripting_cannot(bundle):
+    assert "TorchScript" in (bundle / "docs" / "README.md").read_text()
+    network, image = network_of(bundle), image_for(bundle)
+    exported = torch.export.export(network, (image,))
+    with torch.no_grad():
+        torch.testing.assert_close(exported.module()(image), network(image))
+
+
 @every_bundle
-def test_onnx_export_writes_a_model_that_onnx_accepts(bundle, tmp_path):
-    network = inference_parser(bundle, SMALL).get_parsed_content("network_def")
-    torch.save(network.state_dict(), tmp_path / "model.pt")
+def test_onnx_export_writes_a_model_that_onnx_accepts(bundle, weights, tmp_path):
     onnx_export(
         "network_def",
         filepath=str(tmp_path / "model.onnx"),
-        ckpt_file=str(tmp_path / "model.pt"),
+        ckpt_file=str(weights),
         meta_file=str(bundle / "configs" / "metadata.json"),
-        config_file=configs(bundle, "inference.json"),
-        input_shape=[1, 3, 64, 64],
-        **SMALL,
+        config_file=configs(bundle, *SIZES),
+        input_shape=list(image_for(bundle).shape),
     )
     onnx.checker.check_model(str(tmp_path / "model.onnx"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["train", "infer"])
 @every_bundle
-def test_check_properties_finds_nothing_missing(bundle, kind, slices, datalist, tmp_path):
-    data = {PRETRAINING: slices, SEGMENTATION: datalist}[bundle]
-    names = ("train.json", "demo.json") if kind == "train" else ("inference.json",)
-    overrides = {"bundle_root": str(bundle), "dataset_dir": str(data), "run_dir": str(tmp_path), **SMALL}
-    if bundle == PRETRAINING and kind == "train":
-        overrides |= {"batch_size": 16, "recipe::graph_size": 16}
-        overrides["probes"] = []
-    if kind == "infer":
-        del overrides["run_dir"]
-        network = inference_parser(bundle, SMALL).get_parsed_content("network_def")
-        torch.save(network.state_dict(), tmp_path / "model.pt")
-        overrides["ckpt_path"] = str(tmp_path / "model.pt")
-    workflow = ConfigWorkflow(
-        config_file=configs(bundle, *names),
-        meta_file=str(bundle / "configs" / "metadata.json"),
-        logging_file=str(bundle / "configs" / "logging.conf"),
-        workflow_type=kind,
-        **overrides,
-    )
+def test_check_properties_finds_nothing_missing(bundle, kind, tmp_path):
+    overrides = {"bundle_root": str(bundle)}
+    if kind == "train":
+        data = samples_of(bundle).write(bundle.name, tmp_path / "data")
+        overrides |= {"dataset_dir": str(data), "run_dir": str(tmp_path / "run"), **SHORT}
+    else:
+        scans = samples_of(bundle).scans(bundle.name, tmp_path / "scans")
+        torch.save(network_of(bundle).state_dict(), tmp_path / "model.pt")
+        overrides |= {"dataset_dir": str(scans), "output_dir": str(tmp_path), "ckpt_path": str(tmp_path / "model.pt")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        workflow = ConfigWorkflow(
+            config_file=configs(bundle, "train.json" if kind == "train" else "inference.json", "demo.json"),
+            meta_file=str(bundle / "configs" / "metadata.json"),
+            logging_file=str(bundle / "configs" / "logging.conf"),
+            workflow_type=kind,
+            **overrides,
+        )
     workflow.initialize()
     assert not workflow.check_properties()
