@@ -35,9 +35,17 @@ RUNTIME = [
     "lapx>=0.11; platform_machine in 'x86_64 aarch64 arm64 AMD64'",  # fast linear assignment on CPU
     "tensorboard",  # training curves, as in the Model Zoo's bundles
     "pandas",  # MONAI's MetricsSaver summaries
+    "timm",  # vision transformers
+    "torchmetrics",  # classification metrics, average precision of boxes
+    "pycocotools",  # COCO's own evaluation, behind torchmetrics
+    "segment-anything==1.0",  # prompt encoder and mask decoder, with the published key names
+    "matplotlib",  # reliability plots
+    "scikit-learn",  # clustering, nearest neighbours
 ]
 EXTRAS = {
-    "demo": ["matplotlib"],
+    "demo": [],
+    "ssl": ["lightly"],  # losses of self-supervised baselines
+    "deploy": ["highdicom"],  # DICOM SEG and SR
     "fast": ["numba>=0.61"],  # tabu search for small graphs, compiled
     "export": ["onnx", "onnxscript"],
     "codecs": ["imagecodecs"],  # shards as JPEG XL, HTJ2K or blosc2
@@ -45,16 +53,18 @@ EXTRAS = {
     "ray": ["ray>=2.40"],  # extraction on a cluster
     "dev": [
         "h5py",
+        "highdicom",
         "hypothesis",
         "imagecodecs",
         "jsonschema",
-        "matplotlib",
+        "lightly",
         "mypy",
         "numba",
         "onnx",
         "onnxscript",
         "pydicom-data",
         "pytest>=8",
+        "pytest-xdist",
         "ray>=2.40",
         "ruff",
         "SimpleITK",

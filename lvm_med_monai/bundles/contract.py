@@ -65,6 +65,8 @@ INFER_IDS = (
     "evaluator",
     "run",
 )
+REMINDER = "DESCRIBE:"
+"""Start of a text that ``tools/new_bundle.py`` leaves to be written."""
 SUPPLIES = ("metadata.json", "train.json", "inference.json")
 """Files that stand alone; every other configuration is an overlay."""
 _VERSION = re.compile(r"\d+(\.\d+)+")
@@ -185,6 +187,8 @@ def _documentation(bundle: Path, configs: dict[str, Any]) -> Iterator[str]:
     absent = [heading for heading in HEADINGS if heading not in page.splitlines()]
     if absent:
         yield f"docs/README.md lacks the headings {', '.join(absent)}"
+    if REMINDER in page or any(REMINDER in text for text in strings(configs["metadata.json"])):
+        yield f"metadata or docs/README.md still hold texts that start with {REMINDER}"
     unnamed = [name for name in configs if name not in SUPPLIES and name.removesuffix(".json") not in page]
     if unnamed:
         yield f"docs/README.md does not mention {', '.join(unnamed)}"

@@ -1,0 +1,35 @@
+"""The best weights so far, known also to a training that was interrupted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai.handlers import CheckpointSaver
+from torch import nn
+
+
+class BestSaver(CheckpointSaver):
+    """Save a network's state dict whenever the evaluator's key metric is better than ever before.
+
+    MONAI's ``CheckpointSaver`` forgets its best score with the process: after a resume it would replace better weights
+    by the first that it sees. This one has a state, for ``ResumableCheckpoint(objects={"best": saver, ...})``.
+
+    Args:
+        network: saved as a bare state dict; of a parallel wrapper the module inside is saved.
+        save_dir: folder of the weights.
+        filename: name of the weights file.
+        negative: whether less is better.
+    """
+
+    def __init__(self, network: nn.Module, save_dir: str, filename: str = "model.pt", negative: bool = False) -> None:
+        super().__init__(
+            save_dir=str(save_dir),
+            save_dict={"model": network},
+            save_key_metric=True,
+            key_metric_filename=filename,
+            key_metric_negative_sign=negative,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Scores and names of the saved files."""
+        return dict(self._key_metric_checkpoint.state_dict())
