@@ -8,19 +8,18 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from monai.bundle import ConfigParser
-from monai.transforms import Compose, EnsureChannelFirst, LoadImage, MapLabelValue, Orientation, ResampleToMatch
+from monai.transforms import Compose, EnsureChannelFirst, LoadImage, Orientation, ResampleToMatch
 from numpy.typing import NDArray
 
 from demo import pictures
 from demo.pipeline import fine_tuning_run, pretraining_run
 from demo.plan import DATA, GRAPH_MATCHING, PRETRAINING, SEGMENTATION, Arm, Plan
-from lvm_med_monai.data import label_table
 from lvm_med_monai.graph import GraphEncoder
 from lvm_med_monai.handlers import load_network, read_history
 from lvm_med_monai.losses import GraphMatchingLoss, preset
 from lvm_med_monai.matching import solve
 from lvm_med_monai.networks import PretrainingNetwork
-from lvm_med_monai.transforms import MultiView, ViewPolicy
+from lvm_med_monai.transforms import MapLabelsd, MultiView, ViewPolicy
 
 _NODES = 16
 _READER = "lvm_med_monai.slices.SliceReader"
@@ -65,7 +64,7 @@ def _test_scan() -> tuple[NDArray, NDArray]:
     config = ConfigParser.load_config_file(SEGMENTATION / "configs" / "train.json")
     lower, upper = (config["intensity"][end] for end in ("a_min", "a_max"))
     label = ResampleToMatch(mode="nearest")(label, image)
-    label = MapLabelValue(list(range(256)), label_table(config["structures"]))(label)
+    label = MapLabelsd("label", config["label_map"]["rules"])({"label": label})["label"]
     canonical = Orientation(axcodes="RAS")
     return _head_first(((canonical(image) - lower) / (upper - lower)).clip(0, 1)), _head_first(canonical(label))
 

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from demo.plan import DATA, PRETRAINING, SEGMENTATION, SOURCES, Arm, Plan
+from demo.plan import DATA, FINE_TUNING, PRETRAINING, SEGMENTATION, SOURCES, Arm, Plan
 from demo.stages import Stage
 
 
@@ -75,15 +75,15 @@ def _pretrain(plan: Plan, arm: Arm, seed: int, output: Path) -> Stage:
 
 def _fine_tune(plan: Plan, arm: Arm, seed: int, output: Path) -> Stage:
     run = fine_tuning_run(output, arm, seed)
-    options = {"dataset_dir": str(output), "run_dir": str(run), "seed": str(seed)}
+    options = {**FINE_TUNING, "dataset_dir": str(output), "run_dir": str(run), "seed": str(seed)}
     if arm.pretrained:
         backbone = pretraining_run(output, arm, seed % plan.pretraining_seeds) / "model.pt"
         train = {**options, "backbone_weights": str(backbone)}
     else:
         train = options
-    evaluate = {**options, "ckpt_path": str(run / "model_final.pt")}
+    evaluate = {**options, "ckpt_path": str(run / "model_final.pt"), "val_section": "test"}
     commands = (
-        _bundle(SEGMENTATION, ["train.json", "demo.json"], train),
-        _bundle(SEGMENTATION, ["train.json", "demo.json", "evaluate.json"], evaluate),
+        _bundle(SEGMENTATION, ["train.json"], train),
+        _bundle(SEGMENTATION, ["train.json", "evaluate.json"], evaluate),
     )
     return Stage(f"fine-tune/{arm.name}/seed{seed}", commands)

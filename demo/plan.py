@@ -13,6 +13,22 @@ DATA = ROOT / "demo_data"
 
 ORGANS = ("liver", "spleen", "stomach", "aorta")
 
+FINE_TUNING = {
+    "depth": "18",
+    "width": "32",
+    "pixel_mm": "4.0",
+    "image_size": "[96,96]",
+    "epochs": "3",
+    "epoch_length": "25",
+    "warmup_steps": "10",
+    "batch_size": "16",
+    "val_section": "training",
+    "val_interval": "1000",
+    "progress": "False",
+}
+"""Sizes of the segmentation: the network is that of the pretraining's ``demo.json``. There is no third scan to choose
+weights by, so nothing is validated while it trains, and the last weights count."""
+
 PLANES = ["axial", "coronal", "sagittal"]
 """Planes of the two nearly isotropic volumes: three times the slices from the same scans."""
 

@@ -21,7 +21,8 @@ def package(bundle: Path, out: Path, weights: Path, overlays: Sequence[str] = ()
     """Write a complete copy of a bundle: overlays applied to its configurations, weights in ``models/model.pt``.
 
     MONAI Label and MONAI Deploy read ``inference.json`` alone, so a network that was trained with an overlay (another
-    size, another backbone) needs its values there. A value of an overlay goes into each of `COMPLETE` that has its id.
+    size, another backbone) needs its values there. A value of an overlay goes into each of `COMPLETE` that has its id; an
+    overlay with other ``class_names`` also changes the metadata's ``channel_def``.
     ``out`` appears whole, or not at all.
 
     Args:
@@ -48,6 +49,7 @@ def package(bundle: Path, out: Path, weights: Path, overlays: Sequence[str] = ()
         for name in COMPLETE:
             path = draft / "configs" / name
             path.write_text(json_text(_laid_over(read_json(path), bundle, overlays)), encoding="utf-8")
+        _describe_classes(draft, read_json(bundle / "configs" / "inference.json"))
         state = _fitting_state(draft, weights)
         (draft / "models").mkdir()
         torch.save(state, draft / "models" / "model.pt")
@@ -86,6 +88,21 @@ def _laid_over(config: dict[str, Any], bundle: Path, overlays: Sequence[str]) ->
     merged = parser.get()
     merged.pop("_meta_", None)
     return merged
+
+
+def _describe_classes(draft: Path, original: dict[str, Any]) -> None:
+    """Name the classes of an overlay in the metadata, from which MONAI Label and MONAI Deploy take them."""
+    names = read_json(draft / "configs" / "inference.json").get("class_names")
+    if names == original.get("class_names"):
+        return
+    path = draft / "configs" / "metadata.json"
+    metadata = read_json(path)
+    pred = metadata["network_data_format"]["outputs"]["pred"]
+    unnamed = pred["channel_def"].get("0") == "background" and names[0] != "background"
+    background = ["background"] if unnamed else []
+    pred["channel_def"] = {str(index): name for index, name in enumerate([*background, *names])}
+    pred["num_channels"] = len(pred["channel_def"])
+    path.write_text(json_text(metadata), encoding="utf-8")
 
 
 def _fitting_state(bundle: Path, weights: Path) -> dict[str, torch.Tensor]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import io_orientation
 
-from lvm_med_monai.slices import Reject, Stack, iter_stacks
+from lvm_med_monai.data.samples import stacks_at
+from lvm_med_monai.slices import Reject, Stack
 
 _TOLERANCE_MM = 0.1
 """Two corners nearer than this are the same corner: headers round."""
@@ -40,12 +41,12 @@ class Grid:
 
 
 def grid_of(path: str | Path) -> Grid:
-    """Grid of the one volume in a file or folder of DICOM files; pixels are not decoded.
+    """Grid of the one volume in a file or folder of DICOM files, or of an extracted slice; pixels are not decoded.
 
     Raises:
         ValueError: the path holds no volume, or several.
     """
-    found = list(iter_stacks(path))
+    found = stacks_at(path)
     stacks = [item for item in found if isinstance(item, Stack)]
     if len(stacks) != 1:
         rejects = sorted(f"{item.path.name}: {item.detail}" for item in found if isinstance(item, Reject))

@@ -19,15 +19,24 @@ class BestSaver(CheckpointSaver):
         save_dir: folder of the weights.
         filename: name of the weights file.
         negative: whether less is better.
+        or_equal: whether an equal score replaces the earlier weights.
     """
 
-    def __init__(self, network: nn.Module, save_dir: str, filename: str = "model.pt", negative: bool = False) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        save_dir: str,
+        filename: str = "model.pt",
+        negative: bool = False,
+        or_equal: bool = False,
+    ) -> None:
         super().__init__(
             save_dir=str(save_dir),
             save_dict={"model": network},
             save_key_metric=True,
             key_metric_filename=filename,
             key_metric_negative_sign=negative,
+            key_metric_greater_or_equal=or_equal,
         )
 
     def state_dict(self) -> dict[str, Any]:

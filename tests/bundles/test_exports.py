@@ -1,4 +1,4 @@
-"""The Model Zoo's own checks, with the sizes of ``demo.json``."""
+"""The Model Zoo's own checks; exports with the sizes of ``demo.json``."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def weights(bundle, tmp_path):
 
 
 @every_bundle
-def test_verify_net_in_out(bundle):
+def test_verify_net_in_out_at_full_size(bundle):
     verify_net_in_out(
         "network_def",
         meta_file=str(bundle / "configs" / "metadata.json"),
-        config_file=configs(bundle, *SIZES),
+        config_file=configs(bundle, "inference.json"),
         device="cpu",
         n=2,
     )
@@ -100,6 +100,7 @@ def test_torch_export_stands_in_where_scripting_cannot(bundle):
 
 @every_bundle
 def test_onnx_export_writes_a_model_that_onnx_accepts(bundle, weights, tmp_path):
+    tracing = {"use_trace": True, "converter_kwargs": {"dynamo": False}}
     onnx_export(
         "network_def",
         filepath=str(tmp_path / "model.onnx"),
@@ -107,6 +108,7 @@ def test_onnx_export_writes_a_model_that_onnx_accepts(bundle, weights, tmp_path)
         meta_file=str(bundle / "configs" / "metadata.json"),
         config_file=configs(bundle, *SIZES),
         input_shape=list(image_for(bundle).shape),
+        **(tracing if metadata_of(bundle).get("onnx_exporter") == "trace" else {}),
     )
     onnx.checker.check_model(str(tmp_path / "model.onnx"))
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from lvm_med_monai.data import label_table, read_datalist
 from lvm_med_monai.data.grids import grid_of
+from lvm_med_monai.slices import Source, extract, read_manifest
 
 DATA = Path(__file__).resolve().parents[2] / "demo_data"
 AFFINE = np.array([[2.0, 0, 0, -10], [0, 3.0, 0, 5], [0, 0, 4.0, 7], [0, 0, 0, 1]])
@@ -99,3 +101,59 @@ def test_missing_things_are_named(tmp_path):
 def test_label_tables_refuse_impossible_structures(structures):
     with pytest.raises(ValueError, match="different ids of 1 to 255"):
         label_table(structures)
+
+
+def picture(path, size=(6, 5)):
+    Image.linear_gradient("L").resize(size).save(path)
+    return path.name
+
+
+def test_values_that_are_no_paths_pass_through(tmp_path):
+    image = picture(tmp_path / "a.png")
+    entries = [
+        {"image": image, "label": 3, "patient": "p1"},
+        {"image": image, "label": [0, 1, -1]},
+        {"image": image, "label": 0, "box": [[1, 2, 3, 4]]},
+    ]
+    found = read_datalist(datalist(tmp_path, training=entries), "training", needs=["image", "label"])
+    assert found == [{**entry, "image": str(tmp_path / "a.png")} for entry in entries]
+
+
+def test_several_masks_stay_a_list_and_each_is_checked(tmp_path):
+    image, mask, other = (picture(tmp_path / f"{name}.png") for name in "abc")
+    root = datalist(tmp_path, training=[{"image": image, "label": [mask, other]}])
+    assert read_datalist(root, "training")[0]["label"] == [str(tmp_path / "b.png"), str(tmp_path / "c.png")]
+    picture(tmp_path / "c.png", (5, 6))
+    with pytest.raises(ValueError, match=r"mask c.png does not lie on the grid of a.png"):
+        read_datalist(root, "training")
+
+
+def test_one_of_several_images_is_chosen(tmp_path):
+    names = [picture(tmp_path / f"{name}.png") for name in "ab"]
+    root = datalist(tmp_path, training=[{"image": names}])
+    assert read_datalist(root, "training", image_index=1) == [{"image": str(tmp_path / "b.png")}]
+    for index in (None, 2):
+        with pytest.raises(ValueError, match=r"entry 0 of section 'training' of dataset.json has 2 images: choose one"):
+            read_datalist(root, "training", image_index=index)
+
+
+@pytest.mark.parametrize("entry", [{}, {"label": None}, {"label": []}], ids=str)
+def test_an_entry_that_lacks_what_is_needed_is_named(tmp_path, entry):
+    root = datalist(tmp_path, training=[{"image": picture(tmp_path / "a.png"), **entry}])
+    assert read_datalist(root, "training")
+    with pytest.raises(ValueError, match=r"entry 0 of section 'training' of dataset.json has no label: add one"):
+        read_datalist(root, "training", needs=["image", "label"])
+
+
+def test_a_slice_of_an_extracted_folder_is_an_image(tmp_path):
+    (tmp_path / "in").mkdir()
+    picture(tmp_path / "in" / "a.png", (64, 64))
+    extract([Source(tmp_path / "in", dataset="a")], tmp_path / "slices", key_file=tmp_path / "key")
+    (row,) = read_manifest(tmp_path / "slices").to_pylist()
+    root = datalist(
+        tmp_path, training=[{"image": f"slices/{row['slice_id']}", "label": picture(tmp_path / "m.png", (64, 64))}]
+    )
+    assert read_datalist(root, "training")[0]["image"] == str(tmp_path / "slices" / row["slice_id"])
+    datalist(tmp_path, training=[{"image": "slices/absent"}])
+    with pytest.raises(FileNotFoundError, match="slices/absent, which does not exist"):
+        read_datalist(root, "training")

@@ -49,8 +49,15 @@ def run(scores, folder, state=None, **options):
 
 @pytest.mark.parametrize(
     ("scores", "options", "kept"),
-    [([0.1, 0.5, 0.3], {}, 1), ([0.1], {}, 0), ([0.5, 0.1, 0.3], {"negative": True}, 1), ([0.2, float("nan")], {}, 0)],
-    ids=["in the middle", "only one", "less is better", "no number"],
+    [
+        ([0.1, 0.5, 0.3], {}, 1),
+        ([0.1], {}, 0),
+        ([0.5, 0.1, 0.3], {"negative": True}, 1),
+        ([0.2, float("nan")], {}, 0),
+        ([0.4, 0.4], {}, 0),
+        ([0.4, 0.4], {"or_equal": True}, 1),
+    ],
+    ids=["in the middle", "only one", "less is better", "no number", "first of equals", "last of equals"],
 )
 def test_the_best_weights_are_kept_as_a_bare_state_dict(scores, options, kept, tmp_path):
     run(scores, tmp_path, **options)

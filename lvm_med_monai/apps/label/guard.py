@@ -1,0 +1,99 @@
+"""What a request may name: images of the studies folder, files that the server itself received, and its own models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lvm_med_monai.apps.label.studies import EXTENSIONS
+
+ANSWERS = (*EXTENSIONS, ".seg.nrrd", ".json")
+"""Ends of names that a client may ask an answer to have."""
+NAMING = ("image", "id", "label", "tag", "session_id", "client_id")
+"""Parameters of an address that name something in the datastore."""
+_PLAIN = re.compile(r"[^/\\\x00-\x1f]+")
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PATHS = ("model_filename", "label_tag", "result_extension", "run_id", "logging")
+
+
+class RefusedError(ValueError):
+    """A request names what it may not; the message says what."""
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse a name that could lead out of the folder it is looked up in.
+
+    Raises:
+        RefusedError: it is ``.`` or ``..`` or holds a slash, a backslash or a control character.
+    """
+    if not _PLAIN.fullmatch(name) or name in {".", ".."}:
+        raise RefusedError(f"{what} must be a plain name, without folders")
+
+
+def check_address(path: str, queries: Iterable[tuple[str, str]]) -> None:
+    """Refuse an address that climbs out of its folder.
+
+    Args:
+        path: decoded path.
+        queries: decoded parameters.
+
+    Raises:
+        RefusedError: a part of the path is ``..``, a parameter of `NAMING` is no plain name, or an archive is to be
+            unpacked, whose own paths could lead anywhere.
+    """
+    if "\\" in path or "\x00" in path or ".." in path.split("/"):
+        raise RefusedError("the address leads out of its folder")
+    for name, value in queries:
+        if name in NAMING and value:
+            check_name(name, value)
+        if name == "uncompress" and value.lower() not in {"", "0", "false", "no", "off"}:
+            raise RefusedError("archives are not unpacked: send the image itself")
+
+
+def check_inside(path: str | Path, folders: Iterable[str | Path]) -> Path:
+    """The file that a path leads to, links followed.
+
+    Raises:
+        RefusedError: it lies in none of the folders.
+    """
+    real = Path(path).resolve()
+    if not any(real.is_relative_to(Path(folder).resolve()) for folder in folders):
+        raise RefusedError("the file lies outside the studies folder")
+    return real
+
+
+def check_known(what: str, name: Any, known: Iterable[str]) -> None:
+    """Refuse a name that is not on a list.
+
+    Raises:
+        RefusedError: the message holds the list.
+    """
+    names = sorted(known)
+    if name not in names:
+        raise RefusedError(f"there is no {what} {name!r}; there are: {', '.join(names) or 'none'}")
+
+
+def check_parameters(request: Mapping[str, Any]) -> None:
+    """Refuse parameters of a request that MONAI Label would put into the name of a file or of a command's section.
+
+    Raises:
+        RefusedError: one of them could lead elsewhere.
+    """
+    for name in _PATHS:
+        values = request.get(name)
+        for value in values if isinstance(values, list) else [values]:
+            if value:
+                _check_parameter(name, value)
+
+
+def _check_parameter(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise RefusedError(f"{name} must be text")
+    if name == "result_extension" and value not in ANSWERS:
+        raise RefusedError(f"result_extension must be one of {', '.join(ANSWERS)}")
+    if name == "model_filename" and not (value.endswith(".pt") and _WORD.fullmatch(value.removesuffix(".pt"))):
+        raise RefusedError("model_filename must be the name of a file of weights, without folders")
+    if name in {"label_tag", "run_id", "logging"} and not _WORD.fullmatch(value):
+        raise RefusedError(f"{name} must be one word")

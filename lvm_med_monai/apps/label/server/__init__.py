@@ -1,0 +1,1 @@
+"""The part that runs inside MONAI Label's server and needs its environment."""

@@ -1,0 +1,191 @@
+"""The app that MONAI Label runs: the staged bundles, and nothing beside them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+from monailabel.config import settings
+from monailabel.datastore.dicom import DICOMWebDatastore
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.scoring import ScoringMethod
+from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
+from monailabel.tasks.activelearning.first import First
+from monailabel.tasks.activelearning.random import Random
+
+from lvm_med_monai import __version__
+from lvm_med_monai.apps.label.guard import RefusedError, check_inside, check_known, check_parameters
+from lvm_med_monai.apps.label.server.infer import infer_tasks
+from lvm_med_monai.apps.label.server.strategy import DiverseUncertain
+from lvm_med_monai.apps.label.server.train import BundleTraining
+from lvm_med_monai.apps.label.staging import EMBEDDING, task_of
+
+UID = re.compile(r"[0-9.]{1,64}")
+"""A DICOM identifier."""
+TRAINABLE = ("segmentation",)
+"""Tasks whose labels MONAI Label keeps as masks: it has no place for classes, and stores boxes in mm of 3D Slicer."""
+
+
+class LabelApp(MONAILabelApp):
+    """Serves the bundles in ``<app_dir>/model`` that the configuration's ``models`` names.
+
+    Args:
+        app_dir: folder made by `lvm_med_monai.apps.label.staging.stage`.
+        studies: folder of images or address of a DICOMweb server.
+        conf: ``models``, names joined by commas.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        names = [name for name in conf.get("models", "").split(",") if name]
+        folders = {name: Path(app_dir) / "model" / name for name in names}
+        self.bundles = {name: folder for name, folder in folders.items() if not name.endswith(EMBEDDING)}
+        self.embedding = next((folder for name, folder in folders.items() if name.endswith(EMBEDDING)), None)
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=conf,
+            name="lvm_med_monai",
+            description="Bundles of lvm_med_monai",
+            version=__version__,
+        )
+
+    def init_infers(self) -> dict[str, InferTask]:
+        """The models that clients are offered."""
+        return {name: task for folder in self.bundles.values() for name, task in infer_tasks(folder, self.conf).items()}
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        """Those models that learn from saved masks."""
+        return {
+            name: BundleTraining(str(folder), self.conf)
+            for name, folder in self.bundles.items()
+            if task_of(folder) in TRAINABLE
+        }
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        """MONAI Label's own, and ours if a bundle that embeds is served."""
+        strategies: dict[str, Strategy] = {"random": Random(), "first": First()}
+        if self.embedding is not None:
+            own = {name: task for name, task in self._infers.items() if name in self.bundles}
+            strategies["diverse_uncertain"] = DiverseUncertain(self.embedding, own)
+        return strategies
+
+    def init_scoring_methods(self) -> dict[str, ScoringMethod]:
+        """None."""
+        return {}
+
+    def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Run a model on an image of the studies, or on one that the client sent.
+
+        Raises:
+            HTTPException: the request names what it may not.
+        """
+        store = datastore or self.datastore()
+        try:
+            check_known("model", request.get("model"), self._infers)
+            check_parameters(request)
+            self._check_image(request.get("image"), store)
+            if isinstance(request.get("label"), str) and os.sep in request["label"]:
+                check_inside(request["label"], self._received())
+        except RefusedError as error:
+            raise HTTPException(404, detail=str(error)) from error
+        try:
+            result: dict[str, Any] = super().infer(request, datastore)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise HTTPException(422, detail=_root_of(error)) from error
+        self._keep_classes(request, result, store)
+        return result
+
+    def infer_wsi(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Refused.
+
+        Raises:
+            HTTPException: always: no bundle reads whole-slide images.
+        """
+        raise HTTPException(404, detail="whole-slide images are not served")
+
+    def next_sample(self, request: dict[str, Any]) -> Any:
+        """The image to annotate next.
+
+        Raises:
+            HTTPException: there is no such strategy.
+        """
+        try:
+            check_known("strategy", request.get("strategy"), self._strategies)
+        except RefusedError as error:
+            raise HTTPException(404, detail=str(error)) from error
+        return super().next_sample(request)
+
+    def bundle_path(self, model: str | None) -> str | None:
+        """Where a model that learns lies; asked for before a task starts in the background.
+
+        Raises:
+            HTTPException: there is no such model.
+        """
+        if model is not None:
+            try:
+                check_known("model", model, {**self._infers, **self._trainers})
+            except RefusedError as error:
+                raise HTTPException(404, detail=str(error)) from error
+        return str(super().bundle_path(model)) if model in self._trainers else None
+
+    def train(self, request: dict[str, Any]) -> Any:
+        """Train a model on the saved labels.
+
+        Raises:
+            HTTPException: the request names what it may not.
+        """
+        try:
+            check_known("model that learns", request.get("model"), self._trainers)
+            check_parameters(request)
+        except RefusedError as error:
+            raise HTTPException(404, detail=str(error)) from error
+        return super().train(request)
+
+    def _check_image(self, image: Any, store: Datastore) -> None:
+        if not isinstance(image, str):
+            return
+        if os.path.exists(image):
+            check_inside(image, self._received())
+        elif not _holds(store, image):
+            raise RefusedError(f"there is no image {image!r} in the studies")
+        elif not isinstance(store, DICOMWebDatastore):
+            check_inside(store.get_image_uri(image), [self.studies])
+
+    @staticmethod
+    def _received() -> list[str]:
+        """Folders of files that clients sent."""
+        return [folder for folder in (tempfile.gettempdir(), settings.MONAI_LABEL_SESSION_PATH) if folder]
+
+    @staticmethod
+    def _keep_classes(request: Mapping[str, Any], result: dict[str, Any], store: Datastore) -> None:
+        """Note scores of classes with the image, where ``/datastore/?output=all`` and viewers find them."""
+        scores = (result.get("params") or {}).get("prediction")
+        image = request.get("image")
+        if scores and isinstance(image, str) and image in store.list_images():
+            known = store.get_image_info(image).get("classification", {})
+            classes = {entry["label"]: round(entry["score"], 4) for entry in scores}
+            store.update_image_info(image, {"classification": {**known, request["model"]: classes}})
+
+
+def _holds(store: Datastore, image: str) -> bool:
+    """Whether the studies have an image; of a DICOMweb server MONAI Label remembers for hours what it listed once."""
+    if image in store.list_images():
+        return True
+    if not isinstance(store, DICOMWebDatastore) or not UID.fullmatch(image):
+        return False
+    return bool(store._client.search_for_series(search_filters={"SeriesInstanceUID": image}))
+
+
+def _root_of(error: BaseException) -> str:
+    """The first cause: MONAI wraps what a transform says into its own words."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)

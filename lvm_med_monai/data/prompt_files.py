@@ -1,0 +1,88 @@
+"""Folders of images with a file of prompts, for segmenting many by one command."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lvm_med_monai.data.datalist import paths_in
+from lvm_med_monai.data.pictures import list_inputs
+from lvm_med_monai.data.sample_checks import check_channels
+from lvm_med_monai.data.sample_reader import MaskReader
+
+PROMPTS = "prompts.json"
+KEYS = ("foreground", "background", "box", "roi", "slice")
+_logger = logging.getLogger(__name__)
+
+
+def read_prompted(folder: str | Path) -> list[dict[str, Any]]:
+    """The images of a folder, each with its prompts.
+
+    ``prompts.json`` in the folder maps names of files (or of folders with DICOM files) to prompts as `AddPromptsd`
+    takes them, in voxels of the file: ``{"a.png": {"box": [10, 20, 80, 90]}, "b.nii.gz": {"foreground": [[40, 52,
+    17]]}}``. An image that it does not name has no prompts, and nothing is segmented in it.
+
+    Returns:
+        Items with ``image``, ``name`` and the keys of its prompts.
+
+    Raises:
+        FileNotFoundError: there is no folder, no image in it, or no ``prompts.json``.
+        ValueError: the file is no JSON object, names an image that is not there, or a key that no prompt has.
+    """
+    root = Path(folder)
+    items = list_inputs(root)
+    path = root / PROMPTS
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'no {PROMPTS} in {root}: write one such as {{"{items[0]["name"]}": {{"box": [x0, y0, x1, y1]}}}}'
+        )
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{PROMPTS} is no JSON: {error}") from error
+    if not isinstance(given, dict) or not all(isinstance(value, dict) for value in given.values()):
+        raise ValueError(f"{PROMPTS} must map names of files to prompts")
+    absent = sorted(given.keys() - {item["name"] for item in items})
+    if absent:
+        raise ValueError(f"{PROMPTS} names {', '.join(absent[:5])}, which {root} does not hold")
+    for name, prompts in given.items():
+        unknown = sorted(prompts.keys() - set(KEYS))
+        if unknown:
+            raise ValueError(f"{PROMPTS} gives {name} {', '.join(unknown)}: prompts are {', '.join(KEYS)}")
+    without = [item["name"] for item in items if item["name"] not in given]
+    if without:
+        _logger.warning(
+            "%d images without prompts, in which nothing is segmented, such as %s", len(without), without[0]
+        )
+    return [{**item, **given.get(item["name"], {})} for item in items]
+
+
+def check_objects(entries: Sequence[dict[str, Any]], enabled: bool = True) -> int:
+    """Make sure that every entry of a datalist has a mask with something to point at; images by their headers.
+
+    Args:
+        entries: with ``image`` and ``label``.
+        enabled: False to trust the data, such as in later runs.
+
+    Returns:
+        Number of entries.
+
+    Raises:
+        ValueError: an entry has no mask, its mask is empty, or an image has four channels.
+    """
+    if not enabled:
+        return len(entries)
+    reader = MaskReader()
+    for entry in entries:
+        name = Path(str(entry["image"])).name
+        if not paths_in(entry, "label"):
+            raise ValueError(f"{name} has no mask: add a label, or leave the entry out")
+        for path in paths_in(entry, "image"):
+            check_channels(path)
+        array, _ = reader.get_data(reader.read(entry["label"]))
+        if not array.any():
+            raise ValueError(f"the mask of {name} is empty, so nothing can be pointed at: leave the entry out")
+    return len(entries)

@@ -1,0 +1,205 @@
+"""Loading bundles, and what they are given."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from highdicom.sr import ComprehensiveSR
+from pydicom.uid import JPEG2000Lossless
+
+from lvm_med_monai.apps.deploy.model import load_model
+from lvm_med_monai.apps.deploy.problems import DeployError
+from lvm_med_monai.apps.deploy.series import SourceImage, read_series
+from lvm_med_monai.apps.deploy.tasks import TASKS, checked_boxes, equipment_of
+from lvm_med_monai.apps.deploy.values import slices_of, volume_of
+from tests.apps.deploy.known import classifier_bundle, detector_bundle, export_script, threshold_bundle
+from tests.apps.deploy.reading import dice
+from tests.apps.deploy.scenes import SPACING, Scene, body, radiograph, ultrasound, volume
+
+
+def read(scene: Scene) -> SourceImage:
+    return read_series(scene.folder)[0]
+
+
+def test_values_are_rescaled_slice_by_slice_in_float32(tmp_path: Path) -> None:
+    image = read(volume(tmp_path / "ct", slopes=[1.0, 0.5, 2.0, 0.5, 1.0, 4.0]))
+    array, meta = volume_of(image, load_model(threshold_bundle(tmp_path / "bundle")))
+    assert (array.dtype, array.shape) == (np.float32, (56, 40, 6))
+    assert set(np.unique(array)) == {-100.0, 200.0}
+    assert (array[:, :, 1] == np.where(body(1), 200, -100).T).all()
+    assert np.allclose(np.diag(meta["affine"])[:3], [-SPACING[1], -SPACING[0], 2.5])  # to RAS; x is along columns
+
+
+def test_pictures_are_mapped_to_bytes_and_inverted_where_the_file_says_so(tmp_path: Path) -> None:
+    image = read(radiograph(tmp_path / "cr"))
+    array, _ = volume_of(image, load_model(threshold_bundle(tmp_path / "gray", "gray")))
+    inside = array[:, :, 0].T[body(1)]
+    assert (array.min() >= 0, array.max() <= 255, len(np.unique(array))) == (True, True, 2)
+    assert inside.min() > 230
+    raw, _ = volume_of(image, load_model(threshold_bundle(tmp_path / "raw", "magnitude")))
+    assert raw.max() > 255
+
+
+def test_colour_keeps_its_three_values(tmp_path: Path) -> None:
+    image = read(ultrasound(tmp_path / "us", frames=2))
+    array, _ = volume_of(image, load_model(threshold_bundle(tmp_path / "bundle", "rgb")))
+    assert (array.shape, set(np.unique(array))) == ((56, 40, 2, 3), {30.0, 220.0})
+
+
+def test_slices_for_themselves_keep_their_place(tmp_path: Path) -> None:
+    image = read(volume(tmp_path / "ct"))
+    slices = slices_of(image, load_model(threshold_bundle(tmp_path / "bundle")))
+    assert [array.shape for array, _ in slices] == [(56, 40, 1)] * 6
+    assert [meta["affine"][2, 3] for _, meta in slices] == [30 + 2.5 * i for i in range(6)]
+
+
+def test_hounsfield_bundles_refuse_what_is_not_in_hu(tmp_path: Path) -> None:
+    image = read(volume(tmp_path / "mr", modality="MR"))
+    with pytest.raises(DeployError, match="takes CT in HU; the series is MR"):
+        volume_of(image, load_model(threshold_bundle(tmp_path / "bundle")))
+
+
+@pytest.mark.parametrize(("bundle", "series"), [("CT", "MR"), ("MR", "CT")])
+def test_bundles_for_ct_and_mr_refuse_each_others_series(bundle: str, series: str, tmp_path: Path) -> None:
+    image = read(volume(tmp_path / "series", modality=series))
+    folder = threshold_bundle(tmp_path / "bundle", "magnitude")
+    meta = json.loads((folder / "configs/metadata.json").read_text())
+    meta["network_data_format"]["inputs"]["image"]["modality"] = bundle
+    (folder / "configs/metadata.json").write_text(json.dumps(meta))
+    with pytest.raises(DeployError, match=f"is for {bundle}; the series is {series}"):
+        volume_of(image, load_model(folder))
+
+
+def test_pixels_that_cannot_be_decoded_stop_the_run(tmp_path: Path) -> None:
+    scene = volume(tmp_path / "ct", compress=JPEG2000Lossless)
+    file = sorted(scene.folder.iterdir())[2]
+    content = bytearray(file.read_bytes())
+    start = content.index(b"\xff\x4f\xff\x51")
+    content[start + 40 : start + 120] = b"\xff" * 80
+    file.write_bytes(content)
+    with pytest.raises(DeployError, match=r"02\.dcm cannot be decoded"):
+        volume_of(read(scene), load_model(threshold_bundle(tmp_path / "bundle")))
+
+
+def test_the_folder_of_a_package_with_one_bundle_is_enough(tmp_path: Path) -> None:
+    threshold_bundle(tmp_path / "models" / "one")
+    assert load_model(tmp_path / "models").name == "one"
+
+
+@pytest.mark.parametrize("form", ["folder", "file", "renamed"])
+def test_torchscript_gives_the_same_result(form: str, tmp_path: Path) -> None:
+    bundle = threshold_bundle(tmp_path / "bundle")
+    script = export_script(bundle)
+    (bundle / "models" / "model.pt").unlink()
+    path = {"folder": bundle, "file": script, "renamed": tmp_path / "other.ts"}[form]
+    if form == "renamed":
+        shutil.move(script, path)
+    scene = volume(tmp_path / "ct")
+    (result,) = TASKS["segmentation"]([read(scene)], load_model(path))
+    result.save_as(tmp_path / "seg.dcm")
+    assert dice([tmp_path / "seg.dcm"], scene.truth) >= 0.999
+
+
+def other_sizes(bundle: Path) -> None:
+    torch.save({"weight": torch.zeros(3, 1, 1, 1), "bias": torch.zeros(3)}, bundle / "models" / "model.pt")
+
+
+def no_checkpoint(bundle: Path) -> None:
+    (bundle / "models" / "model.pt").write_text("git-lfs pointer")
+
+
+def bare_script(bundle: Path) -> None:
+    torch.jit.save(torch.jit.script(torch.nn.Conv2d(1, 2, 1)), bundle / "other.ts")
+
+
+BAD: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "no_weights": (lambda b: (b / "models/model.pt").unlink(), "", "has no weights"),
+    "no_configs": (lambda b: shutil.rmtree(b / "configs"), "", "is no bundle: it has no configs/inference.json"),
+    "other_sizes": (other_sizes, "", "does not fit network_def"),
+    "no_checkpoint": (no_checkpoint, "", "is no file of weights"),
+    "nothing": (shutil.rmtree, "", "there is no bundle"),
+    "no_script": (no_checkpoint, "models/model.pt", "is no TorchScript file"),
+    "bare_script": (bare_script, "other.ts", "carries no inference.json.*ckpt_export"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bundles_that_cannot_be_served_are_refused(name: str, tmp_path: Path) -> None:
+    spoil, part, message = BAD[name]
+    bundle = threshold_bundle(tmp_path / "bundle")
+    spoil(bundle)
+    with pytest.raises(DeployError, match=message):
+        load_model(bundle / part)
+
+
+def test_two_bundles_in_a_folder_are_refused(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        threshold_bundle(tmp_path / name)
+    with pytest.raises(DeployError, match=r"holds 2 bundles \(one, two\)"):
+        load_model(tmp_path)
+
+
+def test_a_transform_that_fails_is_reported_by_its_own_message(tmp_path: Path) -> None:
+    bundle = threshold_bundle(tmp_path / "bundle")
+    config = json.loads((bundle / "configs/inference.json").read_text())
+    config["preprocessing"]["transforms"].insert(2, {"_target_": "SplitDimd", "keys": "other"})
+    (bundle / "configs/inference.json").write_text(json.dumps(config))
+    image = read(volume(tmp_path / "ct"))
+    with pytest.raises(DeployError, match=r"cannot process the series: .*other"):
+        TASKS["segmentation"]([image], load_model(bundle))
+
+
+def test_the_name_of_the_folder_stays_here(tmp_path: Path) -> None:
+    model = load_model(threshold_bundle(tmp_path / "smith_lab"))
+    assert equipment_of(model).model == "Known function"
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_known_classifier_tells_bright_slices(multi_label: bool, tmp_path: Path) -> None:
+    image = read(ultrasound(tmp_path / "us", frames=2))
+    model = load_model(classifier_bundle(tmp_path / "bundle", multi_label))
+    assert (model.class_names, model.multi_label) == (("dark", "bright"), multi_label)
+    (report,) = TASKS["classification"]([image], model)
+    groups = ComprehensiveSR.from_dataset(report).content.get_image_measurement_groups()
+    assert [g.get_measurements()[0].value < g.get_measurements()[1].value for g in groups] == [False, False]
+
+
+def test_known_detector_boxes_the_body(tmp_path: Path) -> None:
+    image = read(ultrasound(tmp_path / "us", frames=2))
+    (report,) = TASKS["detection"]([image], load_model(detector_bundle(tmp_path / "bundle")))
+    groups = ComprehensiveSR.from_dataset(report).content.get_planar_roi_measurement_groups()
+    assert len(groups) == 2
+    for index, group in enumerate(groups):
+        rows, columns = np.nonzero(body(index))
+        corners = group.roi.value
+        assert corners.min(axis=0).tolist() == [columns.min(), rows.min()]
+        assert corners.max(axis=0).tolist() == [columns.max() + 1, rows.max() + 1]
+
+
+@pytest.mark.parametrize(
+    ("task", "pred", "message"),
+    [
+        pytest.param("classification", [0.5], "1 scores for its 2 classes", id="too_few"),
+        pytest.param("classification", [0.5, 3.0], "outside of 0 to 1", id="logits"),
+        pytest.param("detection", [[1, 2, 3, 4]], "boxes of shape", id="no_scores"),
+        pytest.param("detection", [[0, 0, 1, 1, 2, 0.5]], "class outside of its 2", id="unknown_class"),
+    ],
+)
+def test_outputs_of_the_wrong_kind_are_refused(task: str, pred: list, message: str, tmp_path: Path) -> None:
+    image = read(radiograph(tmp_path / "cr"))
+    model = load_model(classifier_bundle(tmp_path / "bundle", False))
+    object.__setattr__(model, "predict", lambda array, meta: torch.tensor(pred))
+    with pytest.raises(DeployError, match=message):
+        TASKS[task]([image], model)
+
+
+def test_boxes_lose_padding_and_are_cut_to_the_image(tmp_path: Path) -> None:
+    image = read(radiograph(tmp_path / "cr"))
+    rows = np.array([[-3.0, 5, 70, 80, 1, 0.5], [-1.0, -1, -1, -1, -1, -1]])
+    assert checked_boxes(rows, ("a", "b"), image).tolist() == [[0, 5, 56, 40, 1, 0.5]]

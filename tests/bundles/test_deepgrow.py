@@ -1,0 +1,187 @@
+"""The promptable bundle on real pixels: what its decoder learns, and what an annotator gets from a click."""
+
+from __future__ import annotations
+
+import csv
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from PIL import Image
+
+from tests.bundles.conftest import ROOT
+from tests.bundles.harness import configs, run, succeed
+from tests.bundles.samples import deepgrow
+
+BUNDLE = ROOT / "bundles" / "slice_deepgrow_annotation"
+GAIN = 0.3
+"""Dice that training the decoder must add to that of the untrained one; fixed before the run."""
+STEPS = 90
+
+
+def crops(folder, parser):
+    """Nuclei of the upper part of the micrograph to train on, of the lower part to test on, no pixel in common."""
+    _, instances = deepgrow.nuclei()
+    rows = [np.nonzero(instances == number)[0].mean() for number in deepgrow.chosen_nuclei(instances)]
+    order, middle = np.argsort(rows), instances.shape[0] / 2
+    upper = [index for index in order if rows[index] < middle - deepgrow.CROP][-32:]
+    lower = [index for index in order if rows[index] > middle + deepgrow.CROP][:16]
+    prepare = [parser.get_parsed_content(name) for name in ("intensity", "three_channels", "normalise")]
+
+    def item(index):
+        paths = deepgrow.nucleus(folder, f"n{index}", index)
+        read = {key: torch.from_numpy(np.array(Image.open(folder / name))).float()[None] for key, name in paths.items()}
+        for step in prepare:
+            read = step(read)
+        return read
+
+    return [item(index) for index in upper], [item(index) for index in lower]
+
+
+def dice(network, items) -> float:
+    """Mean Dice of an image."""
+    with torch.no_grad():
+        pairs = [(network(item["image"][None])[0] > 0, item["label"].bool()) for item in items]
+    return float(np.mean([2 * (p & t).sum() / (p.sum() + t.sum()) for p, t in pairs]))
+
+
+@pytest.mark.slow
+def test_training_the_decoder_alone_beats_the_untrained_decoder(tmp_path):
+    parser = ConfigParser()
+    parser.read_config(configs(BUNDLE, "train.json", "demo.json"))
+    torch.manual_seed(0)
+    network, loss = parser.get_parsed_content("network_def"), parser.get_parsed_content("loss")
+    prompt = parser.get_parsed_content("training_prompts").set_random_state(0)
+    training, test = crops(tmp_path, parser)
+    test = [parser.get_parsed_content("validation_prompts")(item) for item in test]
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    untrained = dice(network.eval(), test)
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], 0.002)
+    generator = np.random.RandomState(0)
+    network.train()
+    for _ in range(STEPS):
+        batch = [prompt(training[index]) for index in generator.choice(len(training), 8, replace=False)]
+        images, masks = (torch.stack([item[key] for item in batch]).float() for key in ("image", "label"))
+        optimizer.zero_grad()
+        loss(network(images), masks).backward()
+        optimizer.step()
+    assert dice(network.eval(), test) > untrained + GAIN
+    changed = {
+        name.split(".")[0] for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])
+    }
+    assert changed == {"mask_decoder"}
+
+
+@pytest.mark.slow
+def test_evaluation_without_training_takes_the_weights_that_are_given(tmp_path):
+    data = deepgrow.write(BUNDLE.name, tmp_path / "data")
+    parser = ConfigParser()
+    parser.read_config(configs(BUNDLE, "inference.json", "demo.json"))
+    torch.save(parser.get_parsed_content("network_def").state_dict(), tmp_path / "sam.pt")
+    options = {"dataset_dir": data, "run_dir": tmp_path / "run", "sam_weights": tmp_path / "sam.pt"}
+    said = succeed(BUNDLE, ["train.json", "zero_shot.json", "demo.json", "evaluate.json"], options, tmp_path)
+    assert "from sam.pt into PromptedSegmenter" in said
+    assert not (tmp_path / "run" / "model.pt").exists()
+    assert (tmp_path / "run" / "eval" / "metrics.csv").is_file()
+
+
+@pytest.mark.slow
+def test_the_papers_protocol_trains_and_is_measured_on_the_decoders_grid(tmp_path):
+    data = deepgrow.write(BUNDLE.name, tmp_path / "data")
+    options = {"epochs": 1, "epoch_length": 1, "dataset_dir": data, "run_dir": tmp_path / "run"}
+    succeed(BUNDLE, ["train.json", "paper.json", "demo.json"], options, tmp_path)
+    succeed(BUNDLE, ["train.json", "paper.json", "demo.json", "evaluate.json"], options, tmp_path)
+    with Image.open(tmp_path / "run" / "eval" / "nucleus10_seg.png") as mask:
+        assert mask.size == (16, 16)
+    with (tmp_path / "run" / "eval" / "metrics.csv").open(newline="") as table:
+        assert {"val_mean_dice", "val_slice_iou"} <= {row[0] for row in csv.reader(table)}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda image, mask: Image.new("L", mask.size).save(mask.filename), "is empty, so nothing can be pointed at"),
+        (lambda image, mask: image.convert("RGBA").save(image.filename), "has 4 channels"),
+    ],
+    ids=["empty mask", "four channels"],
+)
+@pytest.mark.slow
+def test_bad_data_are_refused_before_the_first_step(damage, message, tmp_path):
+    data = deepgrow.write(BUNDLE.name, tmp_path / "data")
+    with Image.open(data / "nucleus3.png") as image, Image.open(data / "nucleus3_mask.png") as mask:
+        damage(image, mask)
+    code, said = run(BUNDLE, ["train.json", "demo.json"], {"dataset_dir": data, "run_dir": tmp_path / "run"}, tmp_path)
+    assert code != 0
+    assert message in said
+    assert "nucleus3.png" in said
+    assert "Epoch[1]" not in said
+
+
+class Annotator:
+    """A bundle's inference as MONAI Label calls it: a request's parameters beside the image, one tensor through."""
+
+    def __init__(self):
+        parser = ConfigParser()
+        parser.read_config(configs(BUNDLE, "inference.json", "demo.json"))
+        torch.manual_seed(0)
+        self.network = parser.get_parsed_content("network_def").eval()
+        self.before, self.inferer = (parser.get_parsed_content(name) for name in ("preprocessing", "inferer"))
+        transforms = parser.get_parsed_content("postprocessing").transforms
+        self.after = [step for step in transforms if type(step).__name__ != "SaveImaged"]
+
+    def ask(self, path, **prompts):
+        item = self.before({"image": str(path), "image_path": str(path), **prompts})
+        with torch.no_grad():
+            item["pred"] = self.inferer(item["image"][None], self.network)[0]
+        for step in self.after:
+            item = step(item)
+        return np.asarray(item["pred"])
+
+
+@pytest.fixture(scope="module")
+def annotator():
+    return Annotator()
+
+
+def test_a_picture_of_any_size_is_segmented_on_its_own_grid(annotator, tmp_path):
+    for name, size in (("wide", (150, 40)), ("tall", (33, 90)), ("colour", (64, 64))):
+        image = Image.effect_noise(size, 60)
+        path = tmp_path / f"{name}.png"
+        (Image.merge("RGB", [image] * 3) if name == "colour" else image).save(path)
+        mask = annotator.ask(path, foreground=[[10, 12]], background=[[1, 1, 0]])
+        assert mask.shape == (1, *size, 1)
+        assert mask.dtype == np.uint8
+        assert set(np.unique(mask)) == {0, 1}
+
+
+@pytest.mark.parametrize("prompts", [{}, {"foreground": [], "background": [], "roi": []}, {"slice": 2, "label": "x"}])
+def test_a_request_without_prompts_gives_an_empty_mask(annotator, prompts, tmp_path):
+    deepgrow.tumour(tmp_path, "scan", 0)
+    mask = annotator.ask(tmp_path / "scan.nii.gz", **prompts)
+    assert mask.shape == (1, *nib.load(tmp_path / "scan.nii.gz").shape)
+    assert not mask.any()
+
+
+def test_only_the_clicked_slice_is_filled(annotator, tmp_path):
+    deepgrow.tumour(tmp_path, "scan", 0)
+    mask = annotator.ask(tmp_path / "scan.nii.gz", foreground=[[30, 32, 5]])[0]
+    assert np.flatnonzero(mask.any((0, 1))).tolist() == [5]
+
+
+def test_the_same_anatomy_stored_flipped_gives_the_same_mask(annotator, tmp_path):
+    """Voxels of the request are those of each file: the click moves with the storage."""
+    deepgrow.tumour(tmp_path, "scan", 0)
+    image = nib.load(tmp_path / "scan.nii.gz")
+    voxels, size = image.get_fdata(dtype=np.float32), np.array(image.shape)
+    flip = np.diag([-1.0, -1.0, -1.0, 1.0])
+    flip[:3, 3] = size - 1
+    nib.save(nib.Nifti1Image(voxels[::-1, ::-1, ::-1], image.affine @ flip), tmp_path / "flipped.nii.gz")
+    click, box = np.array([30, 32, 5]), np.array([20, 22, 5, 40, 41, 5])
+    straight = annotator.ask(tmp_path / "scan.nii.gz", foreground=[click.tolist()], box=box.tolist())[0]
+    turned = (np.tile(size - 1, 2) - box).tolist()
+    flipped = annotator.ask(tmp_path / "flipped.nii.gz", foreground=[(size - 1 - click).tolist()], box=turned)[0]
+    assert straight.any()
+    overlap = 2 * (straight & flipped).sum() / (straight.sum() + flipped.sum())  # the reader turns both to one display
+    assert overlap >= 0.99

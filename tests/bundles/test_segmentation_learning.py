@@ -1,0 +1,158 @@
+"""Segmentation bundles learn on real pixels, through their own configurations, and are better than no network.
+
+The baseline of every case is the mean Dice of all background, which is 0 where every case shows every class. Margins
+were written down before the first run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from monai.bundle import ConfigWorkflow
+
+from tests.bundles.samples.segmentation import DATA, load
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A bundle, the data that it learns on, and what it must reach.
+
+    Attributes:
+        bundle: its name.
+        split: writes a datalist into a folder; training and test share no slice.
+        margin: by how much the mean Dice on test must exceed the baseline.
+        options: overrides of the configuration.
+    """
+
+    bundle: str
+    split: Callable[[Path], None]
+    margin: float
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def another_scan(folder: Path) -> None:
+    """Train on one patient's scan, test on another's, which is a DICOM series."""
+    scan, test = DATA / "abdomen_ct", DATA / "abdomen_ct_dicom"
+    training = [{"image": str(scan / "ct.nii.gz"), "label": str(scan / "organs.nii.gz")}]
+    held_out = [{"image": str(test / "series"), "label": str(test / "organs.nii.gz")}]
+    write(folder, training, held_out)
+
+
+def blocks_of(image: Path, mask: Path, value: int, thin: int, tested: float) -> Callable[[Path], None]:
+    """Hold out one end of the target with all that lies beyond it; two slices between the parts are in neither."""
+
+    def split(folder: Path) -> None:
+        (voxels, affine), (target, _) = load(image), load(mask)
+        held = np.flatnonzero((target > 0).any((0, 1)))
+        cut = int(held[0] + tested * len(held))
+        for name, part in (("test", slice(0, cut)), ("training", slice(cut + 2, None))):
+            placed = affine @ np.diag([thin, thin, 1, 1])
+            placed[:3, 3] = (affine @ [0, 0, part.start, 1])[:3]
+            nib.save(nib.Nifti1Image(voxels[::thin, ::thin, part], placed), folder / f"{name}.nii.gz")
+            labels = np.where(target[::thin, ::thin, part] > 0, value, 0).astype(np.int16)
+            nib.save(nib.Nifti1Image(labels, placed), folder / f"{name}_label.nii.gz")
+        pairs = [[{"image": f"{name}.nii.gz", "label": f"{name}_label.nii.gz"}] for name in ("training", "test")]
+        write(folder, *pairs)
+
+    return split
+
+
+def write(folder: Path, training: list[dict], test: list[dict]) -> None:
+    sections = {"training": training, "validation": training, "test": test}
+    (folder / "dataset.json").write_text(json.dumps(sections))
+
+
+HEART = blocks_of(DATA / "chest_ct" / "ct.nii.gz", DATA / "chest_ct" / "heart.nii.gz", 420, 2, 0.35)
+TUMOUR = blocks_of(DATA / "brain_mr_tumour" / "t1_gd.nrrd", DATA / "brain_mr_tumour" / "tumour.nrrd", 1, 2, 0.43)
+SHORT = {"width": 16, "image_size": [64, 64], "batch_size": 16, "slices_per_volume": 16, "warmup_steps": 5}
+CASES = {
+    "abdominal organs in another patient's scan": Case(
+        "abdominal_organ_ct_segmentation",
+        another_scan,
+        margin=0.2,
+        options={
+            **SHORT,
+            "width": 32,
+            "pixel_mm": 4.0,
+            "image_size": [96, 96],
+            "batch_size": 8,
+            "slices_per_volume": 8,
+            "epochs": 1,
+            "epoch_length": 100,
+            "learning_rate": 0.002,
+        },
+    ),
+    "heart in the lower block of a chest scan": Case(
+        "whole_heart_ct_segmentation",
+        HEART,
+        margin=0.4,
+        options={
+            **SHORT,
+            "pixel_mm": 6.0,
+            "epochs": 1,
+            "epoch_length": 60,
+            "learning_rate": 0.003,
+            "class_names": ["background", "heart"],
+            "label_map::rules": [[0, 0, 0], [420, 420, 1]],
+        },
+    ),
+    "tumour in one end of a lesion": Case(
+        "brain_tumor_mri_segmentation",
+        TUMOUR,
+        margin=0.3,
+        options={
+            **SHORT,
+            "pixel_mm": 2.5,
+            "image_size": [96, 96],
+            "epochs": 1,
+            "epoch_length": 60,
+            "learning_rate": 0.003,
+        },
+    ),
+}
+
+
+def learn(case: Case, folder: Path) -> float:
+    """Train and evaluate a bundle; mean Dice on the held-out part."""
+    logging.getLogger("ignite").setLevel(logging.WARNING)
+    bundle = ROOT / "bundles" / case.bundle
+    case.split(folder)
+    options = {
+        **case.options,
+        "dataset_dir": str(folder),
+        "run_dir": str(folder / "run"),
+        "cache_rate": 1.0,
+        "val_interval": 1000,
+        "progress": False,
+    }
+    for overlays in ([], ["evaluate.json"]):
+        names = ["train.json", "demo.json", *overlays]
+        workflow = ConfigWorkflow(
+            config_file=[str(bundle / "configs" / name) for name in names],
+            meta_file=str(bundle / "configs" / "metadata.json"),
+            logging_file=False,
+            workflow_type="train",
+            **options,
+            **({"ckpt_path": str(folder / "run" / "model_final.pt")} if overlays else {}),
+        )
+        workflow.initialize()
+        workflow.run()
+    with (folder / "run" / "eval" / "metrics.csv").open() as table:
+        return float(dict(line.strip().split(",") for line in table)["val_mean_dice"])
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_a_short_training_beats_all_background(case, tmp_path):
+    baseline = 0.0
+    assert learn(case, tmp_path) > baseline + case.margin
