@@ -36,6 +36,7 @@ RUNTIME = [
     "tensorboard",  # training curves, as in the Model Zoo's bundles
     "pandas",  # MONAI's MetricsSaver summaries
     "timm",  # vision transformers
+    "safetensors",  # published weights in that form
     "torchmetrics",  # classification metrics, average precision of boxes
     "pycocotools",  # COCO's own evaluation, behind torchmetrics
     "segment-anything==1.0",  # prompt encoder and mask decoder, with the published key names
@@ -45,7 +46,7 @@ RUNTIME = [
 EXTRAS = {
     "demo": [],
     "ssl": ["lightly"],  # losses of self-supervised baselines
-    "deploy": ["highdicom"],  # DICOM SEG and SR
+    "deploy": ["highdicom", "pyyaml"],  # DICOM SEG and SR; description of a MONAI Deploy application
     "fast": ["numba>=0.61"],  # tabu search for small graphs, compiled
     "export": ["onnx", "onnxscript"],
     "codecs": ["imagecodecs"],  # shards as JPEG XL, HTJ2K or blosc2
@@ -65,6 +66,7 @@ EXTRAS = {
         "pydicom-data",
         "pytest>=8",
         "pytest-xdist",
+        "pyyaml",
         "ray>=2.40",
         "ruff",
         "SimpleITK",
@@ -82,7 +84,10 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["lvm_med_monai", "lvm_med_monai.*"]), "lvm_med_monai.dataset_lists"],
     package_dir={"lvm_med_monai.dataset_lists": "dataset_lists"},
-    package_data={"lvm_med_monai": ["py.typed"], "lvm_med_monai.dataset_lists": ["*.json", "*/*.json"]},
+    package_data={
+        "lvm_med_monai": ["py.typed", "apps/deploy/requirements.txt", "apps/deploy/*/app.yaml"],
+        "lvm_med_monai.dataset_lists": ["*.json", "*/*.json"],
+    },
     install_requires=RUNTIME,
     extras_require=EXTRAS,
     classifiers=[

@@ -92,7 +92,7 @@ def serves_annotators(name: str) -> bool:
     return any(task in name for task in LABEL_TASKS)
 
 
-def lookup(config: dict[str, Any], name: str) -> Any:
+def lookup(config: Any, name: str) -> Any:
     """The value at an id such as ``train::handlers``; None if a part of the way is missing."""
     for part in name.split("::"):
         if not isinstance(config, dict) or part not in config:

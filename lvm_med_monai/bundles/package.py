@@ -21,9 +21,9 @@ def package(bundle: Path, out: Path, weights: Path, overlays: Sequence[str] = ()
     """Write a complete copy of a bundle: overlays applied to its configurations, weights in ``models/model.pt``.
 
     MONAI Label and MONAI Deploy read ``inference.json`` alone, so a network that was trained with an overlay (another
-    size, another backbone) needs its values there. A value of an overlay goes into each of `COMPLETE` that has its id; an
-    overlay with other ``class_names`` also changes the metadata's ``channel_def``.
-    ``out`` appears whole, or not at all.
+    size, another backbone) needs its values there. A value of an overlay goes into each of `COMPLETE` that has its
+    id; an overlay with other ``class_names`` also changes the metadata's ``channel_def``. ``out`` appears whole, or not
+    at all.
 
     Args:
         bundle: folder of the bundle; it is not changed.

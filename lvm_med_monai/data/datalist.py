@@ -82,7 +82,8 @@ def paths_in(entry: Mapping[str, Any], key: str) -> list[str]:
     """Paths under a key of an entry: one, several, or none if the value is no path."""
     value = entry.get(key)
     values = value if isinstance(value, list) else [value]
-    return list(values) if values and all(isinstance(item, str) and item for item in values) else []
+    paths = [item for item in values if isinstance(item, str) and item]
+    return paths if len(paths) == len(values) else []
 
 
 def _check_pair(entry: Mapping[str, Any]) -> None:

@@ -38,7 +38,7 @@ def liver_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     entry = {"image": str(scan / "ct.nii.gz"), "label": str(scan / "organs.nii.gz")}
     (folder / "dataset.json").write_text(json.dumps({"training": [entry], "validation": [entry]}))
     bundle = ROOT / "bundles" / MODEL
-    sizes = {"depth": 18, "width": 16, "pixel_mm": 4.0, "image_size": [96, 96]}
+    sizes = {"depth": 18, "width": 32, "pixel_mm": 4.0, "image_size": [96, 96]}
     (folder / "sizes.json").write_text(json.dumps(sizes))
     run(
         config_file=[str(bundle / "configs" / "train.json"), str(folder / "sizes.json")],
@@ -46,14 +46,12 @@ def liver_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         bundle_root=str(bundle),
         dataset_dir=str(folder),
         run_dir=str(folder / "run"),
-        **{
-            "epochs": 1,
-            "epoch_length": 100,
-            "val_interval": 1,
-            "batch_size": 16,
-            "slices_per_volume": 16,
-            "progress": False,
-        },
+        epochs=1,
+        epoch_length=40,
+        val_interval=1,
+        warmup_steps=5,
+        learning_rate=0.002,
+        progress=False,
     )
     shutil.copytree(bundle, folder / "copy" / MODEL, ignore=shutil.ignore_patterns("runs", "models"))
     shutil.copyfile(folder / "sizes.json", folder / "copy" / MODEL / "configs" / "sizes.json")

@@ -24,7 +24,7 @@ HEART = (205, 420, 500, 550, 600, 820, 850)
 def write(bundle: str, folder: Path) -> Path:
     """Write images, masks and ``dataset.json`` of a bundle; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    make, count = WRITERS[bundle], {"training": 4, "validation": 1, "test": 2}
+    make, count = WRITERS[bundle], {"training": 4, "validation": 2, "test": 2}
     sections = {
         section: [make(folder, f"{section}_{index}", 7 * place + index) for index in range(count[section])]
         for place, section in enumerate(SECTIONS)
