@@ -20,6 +20,8 @@ from lvm_med_monai.bundles.json_text import json_text, read_json
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ("paper.json", "data_license.txt")
 """Sections about published work on other data, which the new recipe does not take over."""
+NAMES = ("data_source", "data", "output", "score")
+"""Texts that are facts even where they are a single word."""
 FACTS = ("README.md", "metadata.json")
 """Sections that state facts."""
 
@@ -54,7 +56,7 @@ def _reminders(value: Any, where: str) -> Any:
         return {key: _reminders(item, key) for key, item in value.items()}
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value) and " " in " ".join(value):
         return [f"{REMINDER} {where}"]
-    if isinstance(value, str) and " " in value:
+    if isinstance(value, str) and value and (" " in value or where in NAMES):
         return f"{REMINDER} {where}"
     return value
 

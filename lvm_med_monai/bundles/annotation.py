@@ -21,7 +21,7 @@ def transform_violations(bundle: Path, configs: dict[str, Any]) -> Iterator[str]
         reached = [name for name in _OUTSIDE if name in str(inference[part])]
         if reached:
             yield f"{part} reads {', '.join(reached)}: the apps run it in another folder"
-    before, after = (transforms_of(inference[part]) for part in ("preprocessing", "postprocessing"))
+    before, after = (transforms_of(inference[part], inference) for part in ("preprocessing", "postprocessing"))
     yield from _before(names_of(before), before)
     yield from _after(bundle.name, names_of(after), after)
 

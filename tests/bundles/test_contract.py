@@ -49,12 +49,20 @@ def edit(name, change):
     return spoil
 
 
+def stock_spacing(config):
+    """Resample without hiding MONAI Label's ``image_path`` from the transform."""
+    config["preprocessing"]["transforms"][2] = "@to_grid"
+    config["to_grid"] = {"_target_": "Spacingd", "keys": "image", "pixdim": [1, 1, -1]}
+
+
 def drop_first(name, part, target):
     """A breach that takes a transform out."""
 
     def change(config):
-        kept = [item for item in config[part]["transforms"] if item.get("_target_") != target]
-        config[part]["transforms"] = kept
+        items = config[part]["transforms"]
+        config[part]["transforms"] = [
+            item for item in items if not (isinstance(item, dict) and item["_target_"] == target)
+        ]
 
     return edit(name, change)
 
@@ -102,7 +110,7 @@ BREACHES = {
     "no inversion": (drop_first("inference.json", "postprocessing", "Invertd"), "bring probabilities back by Invertd"),
     "float mask": (drop_first("inference.json", "postprocessing", "CastToTyped"), "cast the mask to uint8"),
     "no channel": (drop_first("inference.json", "preprocessing", "EnsureChannelFirstd"), "needs EnsureChannelFirstd"),
-    "stock Spacingd": (drop_first("inference.json", "preprocessing", "DeleteItemsd"), "MONAI Label's image_path"),
+    "stock Spacingd": (edit("inference.json", stock_spacing), "MONAI Label's image_path"),
     "nccl only": (
         edit("multi_gpu_train.json", lambda c: c.update(initialize=["$dist.init_process_group(backend='nccl')"])),
         "does not mention gloo",

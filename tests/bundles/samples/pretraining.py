@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lvm_med_monai.slices import Source, extract
+from lvm_med_monai.slices import SlicePolicy, Source, extract
 
 DATA = Path(__file__).resolve().parents[3] / "demo_data"
 
 
-def write(bundle: str, folder: Path) -> Path:
-    """19 training slices of a DICOM series and 25 held-out slices of an NRRD volume; they serve every bundle.
+TUMOUR = Source(DATA / "brain_mr_tumour" / "t1_gd.nrrd", dataset="brain_mr_tumour", modality="MR", split="held_out")
+FEW = [Source(DATA / "brain_mr_dicom", dataset="brain_mr_dicom", split="train"), TUMOUR]
+PROBED = [
+    Source(DATA / "abdomen_ct" / "ct.nii.gz", dataset="abdomen_ct", modality="CT", split="train"),
+    Source(DATA / "abdomen_ct_dicom" / "series", dataset="abdomen_ct_dicom", split="held_out"),
+    TUMOUR,
+]
+"""Graph matching wants more: batches of 64, and the probes of its ``demo.json`` name these held-out scans."""
 
-    They stand in for chest X-rays too, of which the demo's data have none.
-    """
-    sources = [
-        Source(DATA / "brain_mr_dicom", dataset="brain_mr_dicom", split="train"),
-        Source(DATA / "brain_mr_tumour" / "t1_gd.nrrd", dataset="brain_mr_tumour", modality="MR", split="held_out"),
-    ]
-    extract(sources, folder / "slices", key_file=folder / "key")
+
+def write(bundle: str, folder: Path) -> Path:
+    """Training and held-out slices; they stand in for chest X-rays too, of which the demo's data have none."""
+    sources = PROBED if bundle == "lvm_med_pretraining" else FEW
+    extract(sources, folder / "slices", policy=SlicePolicy(every_mm=0), key_file=folder / "key")
     return folder / "slices"
 
 
