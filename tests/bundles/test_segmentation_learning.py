@@ -50,23 +50,45 @@ def another_scan(folder: Path) -> None:
     write(folder, training, held_out)
 
 
-def blocks_of(image: Path, mask: Path, value: int, thin: int, tested: float) -> Callable[[Path], None]:
-    """Hold out one end of the target with all that lies beyond it; two slices between the parts are in neither."""
+def end_of(image: Path, mask: Path, value: int, tested: float, gap: int) -> Callable[[Path], None]:
+    """Hold out one end of the target with all that lies beyond it; ``gap`` slices between the parts are in neither."""
 
     def split(folder: Path) -> None:
-        (voxels, affine), (target, _) = load(image), load(mask)
-        held = np.flatnonzero((target > 0).any((0, 1)))
+        held = slices_with_target(mask)
         cut = int(held[0] + tested * len(held))
-        for name, part in (("test", slice(0, cut)), ("training", slice(cut + 2, None))):
-            placed = affine @ np.diag([thin, thin, 1, 1])
-            placed[:3, 3] = (affine @ [0, 0, part.start, 1])[:3]
-            nib.save(nib.Nifti1Image(voxels[::thin, ::thin, part], placed), folder / f"{name}.nii.gz")
-            labels = np.where(target[::thin, ::thin, part] > 0, value, 0).astype(np.int16)
-            nib.save(nib.Nifti1Image(labels, placed), folder / f"{name}_label.nii.gz")
-        pairs = [[{"image": f"{name}.nii.gz", "label": f"{name}_label.nii.gz"}] for name in ("training", "test")]
-        write(folder, *pairs)
+        parts = {"test": slice(0, cut), "training": slice(cut + gap, None)}
+        save_parts(folder, image, mask, value, parts)
 
     return split
+
+
+def middle_of(image: Path, mask: Path, value: int, gap: int) -> Callable[[Path], None]:
+    """Hold out the middle slice of the target; ``gap`` slices on either side are in neither part."""
+
+    def split(folder: Path) -> None:
+        middle = int(np.median(slices_with_target(mask)))
+        before, after = slice(0, middle - gap), slice(middle + gap + 1, None)
+        parts = {"test": slice(middle, middle + 1), "training": before, "training_after": after}
+        save_parts(folder, image, mask, value, parts)
+
+    return split
+
+
+def slices_with_target(mask: Path) -> np.ndarray:
+    return np.flatnonzero((load(mask)[0] > 0).any((0, 1)))
+
+
+def save_parts(folder: Path, image: Path, mask: Path, value: int, parts: dict[str, slice]) -> None:
+    """Save parts of a volume, every other pixel of each slice; all but ``test`` are for training."""
+    (voxels, affine), (target, _) = load(image), load(mask)
+    for name, part in parts.items():
+        placed = affine @ np.diag([2, 2, 1, 1])
+        placed[:3, 3] = (affine @ [0, 0, part.start, 1])[:3]
+        nib.save(nib.Nifti1Image(voxels[::2, ::2, part], placed), folder / f"{name}.nii.gz")
+        labels = np.where(target[::2, ::2, part] > 0, value, 0).astype(np.int16)
+        nib.save(nib.Nifti1Image(labels, placed), folder / f"{name}_label.nii.gz")
+    pairs = {name: {"image": f"{name}.nii.gz", "label": f"{name}_label.nii.gz"} for name in parts}
+    write(folder, [pair for name, pair in pairs.items() if name != "test"], [pairs["test"]])
 
 
 def write(folder: Path, training: list[dict], test: list[dict]) -> None:
@@ -74,8 +96,8 @@ def write(folder: Path, training: list[dict], test: list[dict]) -> None:
     (folder / "dataset.json").write_text(json.dumps(sections))
 
 
-HEART = blocks_of(DATA / "chest_ct" / "ct.nii.gz", DATA / "chest_ct" / "heart.nii.gz", 420, 2, 0.35)
-TUMOUR = blocks_of(DATA / "brain_mr_tumour" / "t1_gd.nrrd", DATA / "brain_mr_tumour" / "tumour.nrrd", 1, 2, 0.43)
+HEART = end_of(DATA / "chest_ct" / "ct.nii.gz", DATA / "chest_ct" / "heart.nii.gz", 420, tested=0.35, gap=2)
+TUMOUR = middle_of(DATA / "brain_mr_tumour" / "t1_gd.nrrd", DATA / "brain_mr_tumour" / "tumour.nrrd", 1, gap=1)
 SHORT = {"width": 16, "image_size": [64, 64], "batch_size": 16, "slices_per_volume": 16, "warmup_steps": 5}
 CASES = {
     "liver in another patient's scan": Case(
@@ -106,7 +128,7 @@ CASES = {
             "label_map::rules": [[0, 0, 0], [420, 420, 1]],
         },
     ),
-    "tumour in one end of a lesion": Case(
+    "tumour in the middle of a lesion": Case(
         "brain_tumor_mri_segmentation",
         TUMOUR,
         margin=0.3,
@@ -116,7 +138,7 @@ CASES = {
             "image_size": [96, 96],
             "width": 32,
             "epochs": 1,
-            "epoch_length": 75,
+            "epoch_length": 80,
             "learning_rate": 0.001,
         },
     ),
