@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch.nn.functional import pad
 
 from lvm_med_monai.data.fused_boxes import fuse_boxes
 from lvm_med_monai.data.pictures import check_picture
+from lvm_med_monai.data.sections import read_sections
 from lvm_med_monai.data.stored_pictures import is_nifti
 from lvm_med_monai.slices import Stack, iter_stacks
 
@@ -67,7 +67,7 @@ def read_boxes(
         raise ValueError(f"{len(classes)} classes need as many different labels, got {numbers}")
     root = Path(dataset_dir)
     items = []
-    for entry in _section(root, section, name):
+    for entry in read_sections(root, section, name)[section]:
         where = f"{name}, {section}"
         boxes, found = _lists(entry, where)
         image = entry["image"]
@@ -128,18 +128,6 @@ def collate_boxes(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         {**item, "target": pad(item["target"], [0, 0, 0, longest - len(item["target"])], value=-1.0)} for item in items
     ]
     return list_data_collate(filled)
-
-
-def _section(root: Path, section: str, name: str) -> list[Any]:
-    path = root / name
-    if not path.is_file():
-        raise FileNotFoundError(f"no datalist {name} in {root}: write one with sections of images, boxes and labels")
-    sections = json.loads(path.read_text(encoding="utf-8"))
-    found = sections.get(section) if isinstance(sections, dict) else None
-    if not isinstance(found, list) or not found:
-        known = sorted(sections) if isinstance(sections, dict) else "no sections"
-        raise ValueError(f"{name} has no section {section!r} with entries: it has {known}")
-    return found
 
 
 def _lists(entry: Any, where: str) -> tuple[list[Any], list[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from lvm_med_monai.data.pictures import check_picture
+from lvm_med_monai.data.sections import read_sections
 
 UNKNOWN = -1.0
 """Label of a finding about which nothing is known; losses and metrics leave it out."""
@@ -121,24 +121,6 @@ def class_weights(
         return ((labels == 0).sum(0).clamp(min=1) / (labels == 1).sum(0).clamp(min=1)) ** power
     present = torch.bincount(labels, minlength=classes).clamp(min=1)
     return (len(labels) / (classes * present)) ** power
-
-
-def read_sections(root: Path, section: str, name: str = "dataset.json") -> dict[str, Any]:
-    """All of a datalist, of which one section has entries.
-
-    Raises:
-        FileNotFoundError: there is no datalist.
-        ValueError: the section is absent or empty.
-    """
-    path = root / name
-    if not path.is_file():
-        raise FileNotFoundError(f"no datalist {name} in {root}: write one with sections of images and labels")
-    sections = json.loads(path.read_text(encoding="utf-8"))
-    found = sections.get(section) if isinstance(sections, dict) else None
-    if not isinstance(found, list) or not found:
-        known = sorted(sections) if isinstance(sections, dict) else "no sections"
-        raise ValueError(f"{name} has no section {section!r} with entries: it has {known}")
-    return sections
 
 
 def _one_class(label: Any, classes: Sequence[str], uncertain: float) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lvm_med_monai.data.grids import grid_of
 from lvm_med_monai.data.samples import sample_exists
+from lvm_med_monai.data.sections import read_sections
 
 PATHS = ("image", "label")
 """Keys of an entry whose strings are paths."""
@@ -41,14 +41,8 @@ def read_datalist(
             a mask does not lie on the grid of its image.
     """
     root = Path(dataset_dir)
-    path = root / name
-    if not path.is_file():
-        raise FileNotFoundError(f"no datalist {name} in {root}: write one with sections of image and label paths")
-    sections = json.loads(path.read_text(encoding="utf-8"))
-    if not sections.get(section):
-        raise ValueError(f"{name} has no section {section!r} with entries: it has {sorted(sections)}")
     entries = []
-    for number, entry in enumerate(sections[section]):
+    for number, entry in enumerate(read_sections(root, section, name)[section]):
         where = f"entry {number} of section {section!r} of {name}"
         lacking = [key for key in needs if entry.get(key) in (None, "", [])]
         if lacking:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lvm_med_monai.data.classes import read_sections
 from lvm_med_monai.data.pictures import check_picture
+from lvm_med_monai.data.sections import read_sections
 from lvm_med_monai.data.slice_shards import SliceShardDataset, WindowChoice
 
 UNNAMED = -1

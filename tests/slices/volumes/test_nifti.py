@@ -232,7 +232,7 @@ def header(path: Path, **fields: Any) -> Path:
         ({"datatype": 12345}, {"corrupt"}),
         ({"magic": [0, 0, 0, 0]}, {"corrupt", "unsupported"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_hostile_headers(tmp_path: Path, suffix: str, fields: dict[str, Any], reasons: set[str]) -> None:
     path = header(tmp_path / "a.nii", **fields)
