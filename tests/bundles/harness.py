@@ -64,6 +64,7 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nn
 
 def _as_command(arguments: list[str], folder: str, said: str) -> None:
     """What the forked process does: the command line's work, its words in a file."""
+    multiprocessing.set_start_method(None, force=True)  # a forked process would pass its own way of starting on
     os.chdir(folder)
     output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):

@@ -263,7 +263,7 @@ def test_a_mix_feeds_an_epoch_of_the_bundle(tmp_path):
     from lvm_med_monai.lists.__main__ import main
     from lvm_med_monai.slices import SlicePolicy, Source, extract
     from tests.bundles.conftest import DATA, PRETRAINING
-    from tests.bundles.test_runs import TINY_PRETRAINING, succeed
+    from tests.bundles.harness import succeed
 
     every = SlicePolicy(every_mm=0)
     sources = [
@@ -276,7 +276,8 @@ def test_a_mix_feeds_an_epoch_of_the_bundle(tmp_path):
     mix = read_mix(tmp_path / "mix.parquet")
     assert json.loads((tmp_path / "mix.json").read_text()) == overlay(tmp_path / "mix.parquet", ["train"])
     options = {
-        **TINY_PRETRAINING, "epochs": 1, "epoch_length": len(MixBatchSampler(mix, 16)), "num_workers": 2,
+        "depth": 18, "width": 8, "batch_size": 16, "recipe::graph_size": 16, "view_size": 32, "stored_size": 40,
+        "epochs": 1, "epoch_length": len(MixBatchSampler(mix, 16)), "num_workers": 2,
         "dataset_dir": tmp_path / "slices", "run_dir": tmp_path / "run", "probes": "[]",
     }  # fmt: skip
     names = ["train.json", str(tmp_path / "mix.json")]
