@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lvm_med_monai.exit_status import run_command
 from lvm_med_monai.lists.commands import check, datalist, duplicates, extract, mix, overlap, picture, show, table
 
 COMMANDS = (show, check, datalist, extract, overlap, mix, duplicates, table, picture)
@@ -40,15 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 1 if something is missing or was found; 2 for wrong input; 130 if interrupted.
     """
-    options = _parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except (OSError, ValueError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return run_command(_parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

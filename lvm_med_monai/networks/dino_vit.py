@@ -9,8 +9,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from lvm_med_monai.networks.resnet import Features
-
-_MAPS = 4
+from lvm_med_monai.networks.vit_sizes import MAPS, check_vit_sizes, tapped_blocks
 
 
 class DinoViTEncoder(VisionTransformer):
@@ -55,12 +54,7 @@ class DinoViTEncoder(VisionTransformer):
         drop_path: float = 0.0,
         in_channels: int = 3,
     ) -> None:
-        if depth < _MAPS:
-            raise ValueError(f"a ViT of {depth} blocks gives no {_MAPS} maps: choose a depth of at least {_MAPS}")
-        if dim % heads:
-            raise ValueError(f"{dim} channels do not divide among {heads} heads: choose heads that divide dim")
-        if image_size % patch_size:
-            raise ValueError(f"patches of {patch_size} do not tile an image of {image_size}: choose a multiple")
+        check_vit_sizes(image_size, patch_size, dim, depth, heads)
         super().__init__(
             img_size=image_size,
             patch_size=patch_size,
@@ -76,8 +70,8 @@ class DinoViTEncoder(VisionTransformer):
         )
         self.image_size = image_size
         self.patch_size = patch_size
-        self.taps: list[int] = [depth * quarter // _MAPS - 1 for quarter in range(1, _MAPS + 1)]
-        self.channels: list[int] = [dim] * _MAPS
+        self.taps: list[int] = tapped_blocks(depth)
+        self.channels: list[int] = [dim] * MAPS
 
     def tokens(self, x: torch.Tensor) -> torch.Tensor:
         """Normalised tokens (B, 1 + patches, dim) of images (B, C, H, W): the class token, then patches by rows.

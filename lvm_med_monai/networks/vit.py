@@ -20,8 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from lvm_med_monai.networks.resnet import Features
-
-_MAPS = 4
+from lvm_med_monai.networks.vit_sizes import MAPS, check_vit_sizes, tapped_blocks
 
 
 class ViTEncoder(VisionTransformerSAM):
@@ -68,13 +67,8 @@ class ViTEncoder(VisionTransformerSAM):
         neck: int | None = None,
         in_channels: int = 3,
     ) -> None:
-        if depth < _MAPS:
-            raise ValueError(f"a ViT of {depth} blocks gives no {_MAPS} maps: choose a depth of at least {_MAPS}")
-        if dim % heads:
-            raise ValueError(f"{dim} channels do not divide among {heads} heads: choose heads that divide dim")
-        if image_size % patch_size:
-            raise ValueError(f"patches of {patch_size} do not tile an image of {image_size}: choose a multiple")
-        taps = [depth * quarter // _MAPS - 1 for quarter in range(1, _MAPS + 1)]
+        check_vit_sizes(image_size, patch_size, dim, depth, heads)
+        taps = tapped_blocks(depth)
         super().__init__(
             img_size=image_size,
             patch_size=patch_size,
@@ -97,7 +91,7 @@ class ViTEncoder(VisionTransformerSAM):
         self.image_size = image_size
         self.patch_size = patch_size
         self.taps: list[int] = taps
-        self.channels: list[int] = [dim] * _MAPS
+        self.channels: list[int] = [dim] * MAPS
         self.num_features = dim
 
     def maps(self, x: torch.Tensor) -> list[torch.Tensor]:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from lvm_med_monai.exit_status import run_command
 from lvm_med_monai.slices.commands import extract, merge, montage, scan, stats, verify
 
 COMMANDS = (scan, extract, merge, verify, montage, stats)
@@ -39,15 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0; 1 if `verify` finds a fault, or `extract` had to leave out what crashed or hung; 2 for wrong
         input or a disk that is full; 130 if interrupted.
     """
-    options = _parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except (OSError, ValueError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
+    return run_command(_parser().parse_args(arguments), "interrupted; run the same command again to go on")
 
 
 def _parser() -> argparse.ArgumentParser:
