@@ -19,8 +19,8 @@ class SegmentationUNet(nn.Module):
         out_channels: classes, background included.
         depth: depth of the ResNet.
         width: width of the ResNet's first stage.
-        decoder_channels: channels of the five decoder stages, coarsest first; None for 4, 2, 1, 1/2, 1/4 of ``width``,
-            which are the usual 256 to 16 for the standard width.
+        decoder_channels: channels of the five decoder stages, coarsest first; the usual ones by default. They do not
+            shrink with the encoder's ``width``: a last stage of few channels learns large organs and never small ones.
 
     Example:
         >>> SegmentationUNet(out_channels=5, depth=18, width=32)(torch.zeros(1, 3, 64, 96)).shape
@@ -32,10 +32,9 @@ class SegmentationUNet(nn.Module):
         out_channels: int,
         depth: int = 50,
         width: int = 64,
-        decoder_channels: Sequence[int] | None = None,
+        decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
     ) -> None:
         super().__init__()
-        decoder_channels = decoder_channels or [4 * width, 2 * width, width, width // 2, width // 4]
         self.encoder = ResNetEncoder(depth, width)
         self.decoder = UnetDecoder([3, *self.encoder.channels], list(decoder_channels), n_blocks=len(decoder_channels))
         self.head = SegmentationHead(decoder_channels[-1], out_channels)
