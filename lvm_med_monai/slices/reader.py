@@ -13,6 +13,7 @@ from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
 
+from lvm_med_monai.slices.finite import finite
 from lvm_med_monai.slices.geometry import LPS_TO_RAS
 from lvm_med_monai.slices.inputs.walk import list_files, stacks_of_files
 from lvm_med_monai.slices.stack import Reject, Stack
@@ -105,14 +106,19 @@ class SliceReader(ImageReader):
 
         Returns:
             Array (W, H, D) float32 in modality units, or (W, H, D, 3) for colour, D being the slices; and MONAI's
-            metadata, with the affine from (column, row, slice) to RAS mm.
+            metadata, with the affine from (column, row, slice) to RAS mm. Pixels that are not finite have the lowest
+            finite value of their slice, and the flag ``nan`` says so.
 
         Raises:
             ValueError: see `choose`.
             FrameError: a file cannot be decoded.
         """
         stack = self.choose(img)
-        frames = np.asarray(stack.array(), dtype=np.float32)
+        stored = stack.array()
+        flags = stack.flags
+        if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+            stored, flags = np.stack([finite(frame) for frame in stored]), flags | {"nan"}
+        frames = np.asarray(stored, dtype=np.float32)
         array = np.ascontiguousarray(np.swapaxes(frames, 0, 2))
         affine = LPS_TO_RAS @ stack.geometry.affine if self.affine_lps_to_ras else stack.geometry.affine
         meta: dict[str, Any] = {
@@ -123,7 +129,7 @@ class SliceReader(ImageReader):
             MetaKeys.ORIGINAL_CHANNEL_DIM: -1 if stack.channels == 3 else float("nan"),
             "filename_or_obj": str(stack.sources[0]),
             "spacing": np.array([*stack.geometry.spacing[::-1], stack.geometry.slice_spacing or 1.0]),
-            "flags": sorted(stack.flags),
+            "flags": sorted(flags),
             "modality": stack.modality,
             "units": stack.units,
         }

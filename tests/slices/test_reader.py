@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from monai.data import ITKReader, NibabelReader
@@ -82,6 +83,23 @@ def test_picture(tmp_path: Path) -> None:
     assert array[1, 0, 0].tolist() == [3, 4, 5]
     assert meta["original_channel_dim"] == -1
     assert load(tmp_path / "a.png", READER, ensure_channel_first=True).shape == (3, 5, 4, 1)
+
+
+def test_pixels_that_are_not_finite(tmp_path: Path) -> None:
+    volume = np.arange(24, dtype=np.float32).reshape(4, 3, 2) + np.float32(0.5)
+    volume[0, 0, 0], volume[1, 0, 0], volume[:, :, 1] = np.nan, np.inf, np.nan
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "a.nii")
+    array, meta = SliceReader().get_data(SliceReader().read(tmp_path / "a.nii"))
+    assert np.isfinite(array).all()
+    first, second = array[..., 0], array[..., 1]
+    lowest = np.nanmin(volume[..., 0])
+    assert np.sort(first.ravel()).tolist() == [lowest] * 3 + sorted(
+        v for v in volume[..., 0].ravel() if lowest < v < 99
+    )
+    assert not second.any()
+    assert "nan" in meta["flags"]
+    good = SliceReader().get_data(SliceReader().read(DEMO / "brain_mr_tumour" / "t1_gd.nrrd"))[1]
+    assert "nan" not in good["flags"]
 
 
 def test_faults(tmp_path: Path) -> None:

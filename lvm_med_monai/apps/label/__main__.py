@@ -95,9 +95,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--modality", default="CT", help="series that a DICOMweb server is asked for (default: CT)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument(
-        "--port", type=int, default=8000, help="port (default: 8000, the one that OHIF in MONAI Label looks for)"
+        "--port", type=_port, default=8000, help="port (default: 8000, the one that OHIF in MONAI Label looks for)"
     )
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
 
 
 def _weights(text: str) -> tuple[str, Path]:

@@ -52,16 +52,35 @@ def check_address(path: str, queries: Iterable[tuple[str, str]]) -> None:
             raise RefusedError("archives are not unpacked: send the image itself")
 
 
+def is_own_page(origin: str | None, host: str, pages: Iterable[str]) -> bool:
+    """Whether a request comes from a page of the server itself, or from a program, which names no page.
+
+    Browsers send some requests of any page to any server (forms; ``fetch`` of plain text) and keep only the answer from
+    it. They name the page in ``Origin``.
+
+    Args:
+        origin: the header ``Origin``; None if there is none.
+        host: the header ``Host``, which is the server's own name as the page knows it.
+        pages: other names of the server.
+    """
+    return origin is None or origin in {f"http://{host}", f"https://{host}", *pages}
+
+
+def lies_inside(path: str | Path, folders: Iterable[str | Path]) -> bool:
+    """Whether the file that a path leads to, links followed, lies in one of the folders."""
+    real = Path(path).resolve()
+    return any(real.is_relative_to(Path(folder).resolve()) for folder in folders)
+
+
 def check_inside(path: str | Path, folders: Iterable[str | Path]) -> Path:
     """The file that a path leads to, links followed.
 
     Raises:
         RefusedError: it lies in none of the folders.
     """
-    real = Path(path).resolve()
-    if not any(real.is_relative_to(Path(folder).resolve()) for folder in folders):
+    if not lies_inside(path, folders):
         raise RefusedError("the file lies outside the studies folder")
-    return real
+    return Path(path).resolve()
 
 
 def check_known(what: str, name: Any, known: Iterable[str]) -> None:
@@ -79,8 +98,12 @@ def check_parameters(request: Mapping[str, Any]) -> None:
     """Refuse parameters of a request that MONAI Label would put into the name of a file or of a command's section.
 
     Raises:
-        RefusedError: one of them could lead elsewhere.
+        RefusedError: one of them could lead elsewhere, or would leave the request without an answer.
     """
+    if request.get("skip_writer"):
+        raise RefusedError("skip_writer leaves no answer to send: leave it out")
+    if not isinstance(request.get("device", ""), str):
+        raise RefusedError("device must be text, such as cpu or cuda:0")
     for name in _PATHS:
         values = request.get(name)
         for value in values if isinstance(values, list) else [values]:

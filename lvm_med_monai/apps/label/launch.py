@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
@@ -42,14 +43,18 @@ class Settings:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises OSError if the port cannot be listened on."""
+    """Raises OSError if the port cannot be listened on, and ValueError if the host is no address."""
+    if not host:
+        raise ValueError("--host is empty: give an address of this machine, such as 127.0.0.1")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
         except OSError as error:
-            raise OSError(f"cannot listen on {host}:{port} ({error.strerror or error}): give another --port") from error
+            unknown = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+            cure = "give an address of this machine as --host" if unknown else "give another --port"
+            raise OSError(f"cannot listen on {host}:{port} ({error.strerror or error}): {cure}") from error
 
 
 def check_server() -> None:

@@ -13,6 +13,8 @@ from lvm_med_monai.bundles.package import package
 
 EMBEDDING = "_embedding"
 """End of the name of a bundle that only active learning uses: it is no model for annotators."""
+UNCERTAIN = ("segmentation", "classification")
+"""Tasks whose answers are probabilities, so that active learning can tell how uncertain they are."""
 MAIN = "main.py"
 _MAIN_TEXT = '''"""What MONAI Label loads from an app's folder."""
 
@@ -48,7 +50,8 @@ def choose(names: Sequence[str], collection: Path, weights: Mapping[str, Path]) 
 
     Raises:
         FileNotFoundError: a bundle, or its weights, do not exist.
-        ValueError: a name cannot be served or is given twice, or weights are given for another bundle.
+        ValueError: a name cannot be served or is given twice, weights are given for another bundle, or a bundle that
+            embeds has no other to help.
     """
     if not names:
         raise ValueError("no bundle is named: give --bundles NAME[,NAME]")
@@ -62,8 +65,7 @@ def choose(names: Sequence[str], collection: Path, weights: Mapping[str, Path]) 
             )
     for name in weights.keys() - set(served):
         raise ValueError(f"weights are given for {name}, which is not among --bundles {','.join(served)}")
-    if all(name.endswith(EMBEDDING) for name in served):
-        raise ValueError(f"{', '.join(served)} only helps to choose images: name a bundle that annotators can use, too")
+    _check_embedding(found)
     return found
 
 
@@ -94,6 +96,18 @@ def stage(choices: Sequence[Choice], app: Path, overlays: Sequence[str] = ()) ->
 def remove_staged(app: Path) -> None:
     """Remove copies of bundles, and with them what they have learnt."""
     shutil.rmtree(app, ignore_errors=True)
+
+
+def _check_embedding(choices: Sequence[Choice]) -> None:
+    embedding = [choice.name for choice in choices if choice.name.endswith(EMBEDDING)]
+    if len(embedding) == len(choices):
+        raise ValueError(
+            f"{', '.join(embedding)} only helps to choose images: name a bundle that annotators can use, too"
+        )
+    if len(embedding) > 1:
+        raise ValueError(f"active learning uses one bundle that embeds, not {' and '.join(embedding)}: name one")
+    if embedding and not any(task_of(choice.folder) in UNCERTAIN for choice in choices):
+        raise ValueError(f"{embedding[0]} chooses images for a bundle that segments or classifies: name one, too")
 
 
 def _choice(name: str, folder: Path, weights: Mapping[str, Path]) -> Choice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -30,6 +31,7 @@ def check_studies(studies: str) -> str:
     Raises:
         FileNotFoundError: the folder does not exist or holds no image that MONAI Label offers.
         NotADirectoryError: it is a file.
+        ValueError: two images have one id.
         ConnectionError: the server does not answer as DICOMweb.
     """
     if is_dicomweb(studies):
@@ -40,12 +42,24 @@ def check_studies(studies: str) -> str:
         raise FileNotFoundError(f"the studies folder {studies} does not exist")
     if not folder.is_dir():
         raise NotADirectoryError(f"--studies {studies} is a file: give the folder that holds the images")
-    if not any(path.name.lower().endswith(EXTENSIONS) for path in folder.iterdir() if path.is_file()):
+    names = [path.name for path in folder.iterdir() if path.is_file() and path.name.lower().endswith(EXTENSIONS)]
+    if not names:
         raise FileNotFoundError(
             f"the studies folder {studies} holds no image: files must end in {', '.join(EXTENSIONS)} and lie in it, "
             "not in folders below it. DICOM is served from a DICOMweb server such as Orthanc"
         )
+    _check_ids(sorted(names))
     return str(folder.resolve())
+
+
+def _check_ids(names: Sequence[str]) -> None:
+    """MONAI Label offers one of several files with an id, and says nothing of the others."""
+    by_id: dict[str, str] = {}
+    for name in names:
+        end = next(end for end in EXTENSIONS if name.lower().endswith(end))
+        other = by_id.setdefault(name[: -len(end)], name)
+        if other != name:
+            raise ValueError(f"{other} and {name} have one id, {name[: -len(end)]!r}: rename one")
 
 
 def _ask(server: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lvm_med_monai.slices.finite import finite
 from lvm_med_monai.slices.geometry import Plane
 from lvm_med_monai.slices.histogram import Histogram
 from lvm_med_monai.slices.selection import Selection, SlicePolicy, Tile, foreground_threshold
@@ -159,7 +160,7 @@ class SourceExtraction:
                 continue
             if slot.dtype.kind == "f" and not np.isfinite(slot).all():
                 flags.add("nan")
-                slot[...] = _finite(slot)
+                slot[...] = finite(slot)
             good.append(i)
         if not good:
             for path in stack.sources:
@@ -212,11 +213,6 @@ def _read_into(stack: Stack, index: int, out: NDArray[Any]) -> None:
         stack.fill_frame(index, out)
     else:
         out[...] = stack.frame(index)
-
-
-def _finite(frame: NDArray[Any]) -> NDArray[Any]:
-    finite = frame[np.isfinite(frame)]
-    return np.where(np.isfinite(frame), frame, finite.min() if finite.size else 0).astype(frame.dtype)
 
 
 def _named(plane: str) -> Plane:

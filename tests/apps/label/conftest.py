@@ -15,8 +15,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent))
 HAS_LABEL = importlib.util.find_spec("monailabel") is not None
 DATA = Path(__file__).resolve().parents[3] / "demo_data"
-NEED_LABEL = ["test_server.py", "test_stock_app.py", "test_dicomweb.py"]
-"""Not even importable without MONAI Label; test_environment.py says so when they are left out."""
+NEED_LABEL = ["test_server.py", "test_stock_app.py", "test_dicomweb.py", "test_dicomweb_series.py", "test_requests.py"]
+"""They start MONAI Label's server; test_environment.py says so when they are left out."""
 collect_ignore = [] if HAS_LABEL else NEED_LABEL
 
 
@@ -29,15 +29,17 @@ def flipped(image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:
 
 @pytest.fixture(scope="session")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures grey and coloured, a CT volume and one slice of it, both also stored flipped, and a link outside."""
+    """Pictures grey and coloured, a CT volume and one slice of it, both also stored flipped, and a link outside.
+
+    The volume holds the lower end of a heart and the top of a liver: something for every segmenter to find.
+    """
     folder = tmp_path_factory.mktemp("studies")
     grey = np.asarray(Image.open(DATA / "cell_nuclei" / "image.tif"), dtype=np.float64)[:160:2, :200:2]
     grey = (255 * (grey - grey.min()) / np.ptp(grey)).astype(np.uint8)
     Image.fromarray(grey).save(folder / "grey.png")
     Image.fromarray(np.stack([grey, grey[::-1], grey[:, ::-1]], axis=-1)).save(folder / "colour.png")
     Image.fromarray(grey).save(folder / "lossy.jpg", quality=95)
-    scan = nibabel.load(DATA / "abdomen_ct" / "ct.nii.gz")
-    volume = scan.slicer[:, :, 60:66]
+    volume = nibabel.load(DATA / "chest_ct" / "ct.nii.gz").slicer[::2, ::2, 37:49:2]
     for name, image in (("volume", volume), ("slice", volume.slicer[:, :, 3:4])):
         small = nibabel.Nifti1Image(np.asarray(image.dataobj).astype(np.int16), image.affine)
         nibabel.save(small, folder / f"{name}.nii.gz")
@@ -49,13 +51,13 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def packaged(tmp_path_factory: pytest.TempPathFactory, studies: Path) -> Path:
-    """Every bundle that annotators may be given, with small random weights."""
-    from packages import BUNDLES, small_package
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every bundle that annotators may be given, with the weights of a short training of its own."""
+    from packages import BUNDLES, trained_package
 
     folder = tmp_path_factory.mktemp("packaged")
     for name in BUNDLES:
-        small_package(name, folder / name, studies / "colour.png")
+        trained_package(name, folder / name, tmp_path_factory.mktemp(name))
     return folder
 
 

@@ -9,4 +9,4 @@ import pytest
 
 def test_servers_are_tested() -> None:
     if importlib.util.find_spec("monailabel") is None:
-        pytest.skip("test_server, test_stock_app and test_dicomweb need MONAI Label's own environment: make test-label")
+        pytest.skip("the tests in conftest.py's NEED_LABEL need MONAI Label's own environment: make test-label")

@@ -13,7 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 import requests
-from packages import BUNDLES
+from packages import BUNDLES, SCANNED
 from PIL import Image
 
 SEGMENTERS = [name for name in BUNDLES if name.endswith("_segmentation")]
@@ -66,7 +66,7 @@ def test_a_mask_of_a_picture_has_its_pixels(server: str, studies: Path, model: s
         mask = picture_of(ask(server, model, image))
         assert mask.shape == (80, 100)
         assert mask.dtype == np.uint8
-    assert len(np.unique(mask)) > 1
+    assert model in SCANNED or len(np.unique(mask)) > 1  # a picture means nothing to those that learnt from scans
 
 
 @pytest.mark.parametrize("model", SEGMENTERS)
@@ -80,6 +80,7 @@ def test_a_mask_of_a_volume_lies_on_its_voxels_however_it_is_stored(
     other = volume_of(ask(server, model, "volume_flipped"), tmp_path, "other.nii.gz")
     np.testing.assert_allclose(other.affine, nibabel.load(studies / "volume_flipped.nii.gz").affine, atol=1e-4)
     assert dice(np.asarray(mask.dataobj), np.asarray(other.dataobj)[::-1]) >= 0.95
+    assert dice(np.asarray(mask.dataobj), np.asarray(other.dataobj)) < 0.95, "a mirrored mask would have passed"
 
 
 def test_a_mask_of_a_lossy_picture_is_not_lossy(server: str, studies: Path) -> None:
@@ -121,7 +122,7 @@ def test_classes_come_as_scores_as_a_note_and_as_a_frame(
 @pytest.mark.parametrize("model", DETECTORS)
 def test_boxes_come_as_json_as_markups_and_as_outlines(server: str, studies: Path, tmp_path: Path, model: str) -> None:
     boxes = ask(server, model, "slice", output="json").json()["boxes"]
-    assert boxes, "random weights find something everywhere"
+    assert boxes
     shape = nibabel.load(studies / "slice.nii.gz").shape
     for box in boxes:
         x1, y1, x2, y2 = box["box"]
@@ -144,7 +145,7 @@ def test_a_click_and_a_box_mark_their_slice_alone(server: str, studies: Path, tm
         mask = volume_of(ask(server, PROMPTED, "volume", **prompt), tmp_path)
         assert mask.shape == nibabel.load(studies / "volume.nii.gz").shape
         filled = np.asarray(mask.dataobj).any(axis=(0, 1))
-        assert not filled[[0, 1, 3, 4, 5]].any()
+        np.testing.assert_array_equal(np.flatnonzero(filled), [2])
 
 
 def test_no_prompt_gives_an_empty_mask(server: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import tempfile
@@ -9,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore
-from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
@@ -23,11 +25,14 @@ from monailabel.tasks.activelearning.random import Random
 
 from lvm_med_monai import __version__
 from lvm_med_monai.apps.label.guard import RefusedError, check_inside, check_known, check_parameters
-from lvm_med_monai.apps.label.server.infer import infer_tasks
+from lvm_med_monai.apps.label.server.datastore import StudiesDatastore
+from lvm_med_monai.apps.label.server.infer import UNREADABLE, infer_tasks, root_of
 from lvm_med_monai.apps.label.server.strategy import DiverseUncertain
 from lvm_med_monai.apps.label.server.train import BundleTraining
-from lvm_med_monai.apps.label.staging import EMBEDDING, task_of
+from lvm_med_monai.apps.label.staging import EMBEDDING, UNCERTAIN, task_of
+from lvm_med_monai.apps.label.studies import is_dicomweb
 
+_log = logging.getLogger(__name__)
 UID = re.compile(r"[0-9.]{1,64}")
 """A DICOM identifier."""
 TRAINABLE = ("segmentation",)
@@ -57,6 +62,17 @@ class LabelApp(MONAILabelApp):
             version=__version__,
         )
 
+    def init_datastore(self) -> Datastore:
+        """The studies: a folder held to itself, or a DICOMweb server."""
+        if is_dicomweb(self.studies):
+            return super().init_datastore()
+        return StudiesDatastore(
+            self.studies,
+            extensions=settings.MONAI_LABEL_DATASTORE_FILE_EXT,
+            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+        )
+
     def init_infers(self) -> dict[str, InferTask]:
         """The models that clients are offered."""
         return {name: task for folder in self.bundles.values() for name, task in infer_tasks(folder, self.conf).items()}
@@ -73,13 +89,19 @@ class LabelApp(MONAILabelApp):
         """MONAI Label's own, and ours if a bundle that embeds is served."""
         strategies: dict[str, Strategy] = {"random": Random(), "first": First()}
         if self.embedding is not None:
-            own = {name: task for name, task in self._infers.items() if name in self.bundles}
+            unsure = [name for name, folder in self.bundles.items() if task_of(folder) in UNCERTAIN]
+            own = {name: self._infers[name] for name in unsure}
             strategies["diverse_uncertain"] = DiverseUncertain(self.embedding, own)
         return strategies
 
     def init_scoring_methods(self) -> dict[str, ScoringMethod]:
         """None."""
         return {}
+
+    def kind_of(self, model: str) -> InferType | None:
+        """What a model answers with; None if it is not served."""
+        task = self._infers.get(model)
+        return task.type if task is not None else None
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Run a model on an image of the studies, or on one that the client sent.
@@ -98,10 +120,18 @@ class LabelApp(MONAILabelApp):
             raise HTTPException(404, detail=str(error)) from error
         try:
             result: dict[str, Any] = super().infer(request, datastore)
-        except (ValueError, RuntimeError, OSError) as error:
-            raise HTTPException(422, detail=_root_of(error)) from error
+        except (*UNREADABLE, TypeError) as error:  # TypeError: a parameter of the request has another type
+            raise HTTPException(422, detail=root_of(error)) from error
         self._keep_classes(request, result, store)
         return result
+
+    def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
+        """Run a model on many images of the studies; one that it cannot answer for does not end the others.
+
+        MONAI Label deals the images out to all GPUs, and fails where there is none.
+        """
+        shared = {**request, "multi_gpu": request.get("multi_gpu", True) and torch.cuda.is_available()}
+        return self._batch_infer(shared, datastore or self.datastore(), self._infer_or_skip)
 
     def infer_wsi(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Refused.
@@ -115,13 +145,16 @@ class LabelApp(MONAILabelApp):
         """The image to annotate next.
 
         Raises:
-            HTTPException: there is no such strategy.
+            HTTPException: there is no such strategy, it cannot use the model, or no image can be read.
         """
         try:
             check_known("strategy", request.get("strategy"), self._strategies)
+            check_parameters(request)
+            return super().next_sample(request)
         except RefusedError as error:
             raise HTTPException(404, detail=str(error)) from error
-        return super().next_sample(request)
+        except UNREADABLE as error:
+            raise HTTPException(422, detail=root_of(error)) from error
 
     def bundle_path(self, model: str | None) -> str | None:
         """Where a model that learns lies; asked for before a task starts in the background.
@@ -151,13 +184,18 @@ class LabelApp(MONAILabelApp):
 
     def _check_image(self, image: Any, store: Datastore) -> None:
         if not isinstance(image, str):
-            return
+            raise RefusedError("image must be the name of one image")
         if os.path.exists(image):
             check_inside(image, self._received())
         elif not _holds(store, image):
             raise RefusedError(f"there is no image {image!r} in the studies")
-        elif not isinstance(store, DICOMWebDatastore):
-            check_inside(store.get_image_uri(image), [self.studies])
+
+    def _infer_or_skip(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        try:
+            return self.infer(request, datastore)
+        except HTTPException as error:
+            _log.warning("%s is left out: %s", request.get("image"), error.detail)
+            return {"error": error.detail}
 
     @staticmethod
     def _received() -> list[str]:
@@ -181,11 +219,4 @@ def _holds(store: Datastore, image: str) -> bool:
         return True
     if not isinstance(store, DICOMWebDatastore) or not UID.fullmatch(image):
         return False
-    return bool(store._client.search_for_series(search_filters={"SeriesInstanceUID": image}))
-
-
-def _root_of(error: BaseException) -> str:
-    """The first cause: MONAI wraps what a transform says into its own words."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error)
+    return bool(store._client.search_for_series(search_filters={**store._search_filter, "SeriesInstanceUID": image}))

@@ -16,14 +16,19 @@ from monailabel.transform.pre import LoadImageTensord
 
 from lvm_med_monai.apps.label.markups import boxes_of, slicer_markups
 from lvm_med_monai.apps.label.overlays import frames, outlines
+from lvm_med_monai.apps.label.pictures import FORMATS, as_eight_bits
 from lvm_med_monai.apps.label.staging import task_of
 from lvm_med_monai.apps.label.stored_grid import onto_stored_grid, stored_affine
 from lvm_med_monai.apps.label.studies import LOSSY
+from lvm_med_monai.bundles.json_text import read_json
+from lvm_med_monai.slices.stack import FrameError
 
 OVERLAY = "_overlay"
 """End of the name of a second model that draws boxes or classes as a mask, for viewers that show masks alone."""
 GRID = "stored_grid"
 """Key of shape and affine of the image as it was read; MONAI takes keys that start with image_ for metadata."""
+UNREADABLE = (FrameError, ValueError, RuntimeError, OSError)
+"""What reading and preparing an image raises if it cannot be answered for."""
 
 
 class BundleTask(BundleInferTask):
@@ -44,15 +49,42 @@ class BundleTask(BundleInferTask):
         restore = task_of(folder) in {"segmentation", "deepgrow"}
         super().__init__(str(folder), dict(conf), type=kind, add_post_restore=restore, load_strict=True)
         self.dimension = 2 if self.type == InferType.DEEPGROW else 3
+        self.takes_pictures = takes_pictures(folder)
+        self._sound: torch.nn.Module | None = None
 
     def pre_transforms(self, data: Any = None) -> Sequence[Callable[[Any], Any]]:
-        """The bundle's own, and the grid remembered where the image has just been read."""
+        """The bundle's own; where the image has just been read its grid is remembered and its values are fitted."""
         transforms = []
         for transform in super().pre_transforms(data):
             transforms.append(transform)
             if isinstance(transform, LoadImageTensord):
                 transforms.append(_remember_grid)
+                transforms.extend([_as_picture] if self.takes_pictures else [])
         return transforms
+
+    def run_inferer(self, data: dict[str, Any], convert_to_batch: bool = True, device: str = "cuda") -> dict[str, Any]:
+        """Run the network.
+
+        Raises:
+            ValueError: the image, or the answer, holds values that are not finite: a mask of them would be empty.
+        """
+        _check_finite(data[self.input_key], "the image, prepared for the network,")
+        data = dict(super().run_inferer(data, convert_to_batch, device))
+        _check_finite(data[self.output_label_key], f"the network's answer ({self.get_path()})")
+        return data
+
+    def _get_network(self, device: str, data: Any) -> torch.nn.Module:
+        """The network with its weights.
+
+        Raises:
+            ValueError: weights are not finite: a detector that has such finds nothing, without a word.
+        """
+        network: torch.nn.Module = super()._get_network(device, data)
+        if network is not self._sound:
+            for name, weight in network.named_parameters():
+                _check_finite(weight, f"the weight {name} of {self.get_path()}")
+            self._sound = network
+        return network
 
     def probabilities(self, request: dict[str, Any]) -> torch.Tensor:
         """What the network says of an image before it becomes labels.
@@ -81,7 +113,7 @@ class DetectionTask(BundleTask):
 
     def run_detector(self, data: dict[str, Any], convert_to_batch: bool = True, device: str = "cuda") -> dict[str, Any]:
         """Run the network as any other: it answers with boxes itself."""
-        return dict(self.run_inferer(data, convert_to_batch, device))
+        return self.run_inferer(data, convert_to_batch, device)
 
     def writer(self, data: dict[str, Any], extension: str | None = None, dtype: Any = None) -> tuple[Any, Any]:
         """Write markups; MONAI Label sends them, or the JSON, as the client asks."""
@@ -147,6 +179,31 @@ def infer_tasks(folder: Path, conf: Mapping[str, str]) -> dict[str, InferTask]:
     return {folder.name: BundleTask(folder, conf)}
 
 
+def takes_pictures(folder: Path) -> bool:
+    """Whether a bundle's input is a picture of 0 to 255."""
+    metadata = read_json(folder / "configs" / "metadata.json")
+    return str(metadata["network_data_format"]["inputs"]["image"].get("format", "")).lower() in FORMATS
+
+
+def root_of(error: BaseException) -> str:
+    """What the first cause says that speaks of images: MONAI wraps what a transform says into its own words."""
+    while error.__cause__ is not None and not isinstance(error, FrameError):
+        error = error.__cause__
+    return str(error) or type(error).__name__
+
+
+def _check_finite(values: Any, what: str) -> None:
+    if not torch.isfinite(torch.as_tensor(values)).all():
+        raise ValueError(f"{what} holds values that are not finite: nothing can be told from them")
+
+
+def _as_picture(data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+    image = data["image"]
+    values = np.asarray(image)
+    fitted = as_eight_bits(values, str(_meta(data).get("units", "raw")))
+    return dict(data) if fitted is values else {**data, "image": _like(image, fitted)}
+
+
 def _place(data: dict[str, Any], key: str) -> None:
     """Bring a mask from the axes on which the image was read onto those of its file."""
     shape, affine = data[GRID]
@@ -160,9 +217,17 @@ def _place(data: dict[str, Any], key: str) -> None:
         data["result_extension"] = ".png"
 
 
-def _remember_grid(data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+def _meta(data: Mapping[Hashable, Any]) -> Mapping[str, Any]:
     image = data["image"]
-    meta = image.meta if isinstance(image, MetaTensor) else data["image_meta_dict"]
+    return image.meta if isinstance(image, MetaTensor) else data["image_meta_dict"]
+
+
+def _like(image: Any, values: np.ndarray) -> Any:
+    return MetaTensor(torch.from_numpy(values), meta=image.meta) if isinstance(image, MetaTensor) else values
+
+
+def _remember_grid(data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+    image, meta = data["image"], _meta(data)
     shape = tuple(int(size) for size in meta["spatial_shape"])
     affine = np.asarray(image.affine if isinstance(image, MetaTensor) else meta["original_affine"], dtype=np.float64)
     return {**data, GRID: (shape, affine)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.utils.others.generic import name_to_device
 from numpy.typing import NDArray
 
+from lvm_med_monai.apps.label.guard import check_known
 from lvm_med_monai.apps.label.selection import entropies_of_slices, evenly, pick_diverse_uncertain
-from lvm_med_monai.apps.label.server.infer import BundleTask
+from lvm_med_monai.apps.label.server.infer import UNREADABLE, BundleTask, root_of
 
+_log = logging.getLogger(__name__)
 SLICES = 16
 """Slices of a volume that are looked at, evenly spaced."""
 
@@ -46,7 +49,8 @@ class DiverseUncertain(Strategy):
 
     Args:
         embedding: staged bundle that embeds.
-        models: served models, by name; a request chooses by ``model``, the first is the default.
+        models: served models that segment or classify, by name: only their answers are probabilities. A request
+            chooses by ``model``; the first is the default.
     """
 
     def __init__(self, embedding: Path, models: Mapping[str, InferTask]) -> None:
@@ -68,16 +72,21 @@ class DiverseUncertain(Strategy):
 
         Returns:
             ``id``, the ``slice`` that was chosen, its ``uncertainty``; None if every image has a label.
+
+        Raises:
+            RefusedError: ``model`` is none of those.
+            ValueError: no image that waits can be read by the model.
         """
         waiting = sorted(datastore.get_unlabeled_images())
         if not waiting:
             return None
         name = request.get("model") or next(iter(self.models))
-        if name not in self.models:
-            raise ValueError(f"there is no model {name!r} to be uncertain; there are: {', '.join(self.models)}")
+        check_known("model that segments or classifies", name, self.models)
         device = name_to_device(request.get("device", "cuda"))
-        seen = [self._look(datastore.get_image_uri(image), None, device) for image in datastore.get_labeled_images()]
-        looked = {image: self._look(datastore.get_image_uri(image), name, device) for image in waiting}
+        seen = self._look_at(datastore, datastore.get_labeled_images(), None, device).values()
+        looked = self._look_at(datastore, waiting, name, device)
+        if not looked:
+            raise ValueError(f"none of the {len(waiting)} images without a label can be read by {name}: see the log")
         rows = [(image, place) for image, look in looked.items() for place in range(len(look.slices))]
         features = np.concatenate([look.features for look in looked.values()])
         uncertainty = np.concatenate([look.uncertainty for look in looked.values()])
@@ -90,6 +99,18 @@ class DiverseUncertain(Strategy):
             "uncertainty": round(float(uncertainty[best]), 6),
             "weight": round(float(uncertainty[best]), 6),
         }
+
+    def _look_at(
+        self, datastore: Datastore, images: Sequence[str], model: str | None, device: str
+    ) -> dict[str, Looked]:
+        """Look at images; one that cannot be read is left out, and the log says why."""
+        looked = {}
+        for image in images:
+            try:
+                looked[image] = self._look(datastore.get_image_uri(image), model, device)
+            except UNREADABLE as error:
+                _log.warning("active learning leaves out %s: %s", image, root_of(error))
+        return looked
 
     def _look(self, path: str, model: str | None, device: str) -> Looked:
         changed = Path(path).stat().st_mtime_ns

@@ -10,6 +10,9 @@ from typing import Any
 
 from monailabel.tasks.train.bundle import BundleTrainTask
 
+from lvm_med_monai.apps.label.pictures import fits_eight_bits
+from lvm_med_monai.apps.label.server.infer import takes_pictures
+from lvm_med_monai.data import SampleReader
 from lvm_med_monai.whole_file import whole_file
 
 _log = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ class BundleTraining(BundleTrainTask):
         """Split as MONAI Label does; where nothing is left for validation, validate on the training images."""
         if not datalist:
             raise ValueError("no image has a saved label (labels/final): annotate and save one before training")
+        if takes_pictures(Path(self.bundle_path)):
+            _check_pictures([item["image"] for item in datalist])
         training, validation = super()._partition_datalist(datalist, request, shuffle)
         if validation is not None and not validation:
             _log.warning("too few labels to keep some for validation: weights are chosen on the training images")
@@ -79,6 +84,18 @@ class BundleTraining(BundleTrainTask):
         with whole_file(served) as partial:
             shutil.copyfile(learnt, partial)
         os.utime(served)
+
+
+def _check_pictures(images: list[str]) -> None:
+    """A bundle's training clips values at 255; an answer of the server has them fitted (`as_eight_bits`)."""
+    reader = SampleReader()
+    for image in images:
+        values, _ = reader.get_data(reader.read(image))
+        if not fits_eight_bits(values):
+            span = f"{values.min():g} to {values.max():g}"
+            raise ValueError(
+                f"{Path(image).name} holds values of {span}: training takes pictures of 0 to 255; save it with 8 bits"
+            )
 
 
 def annotated_labels(config: dict[str, Any]) -> dict[str, Any]:

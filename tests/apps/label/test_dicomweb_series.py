@@ -1,0 +1,113 @@
+"""Series that are no single volume, asked for through a DICOMweb server: each is refused with its reason."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import requests
+from dicom_series import complete_series
+from running import DATA, free_port, label_server, running
+
+from tests.apps.label.known import brighter_than_half
+
+ORTHANC = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
+MODEL = "abdominal_organ_ct_segmentation"
+ROOT_UID = "1.2.826.0.1.3680043.8.498.77"
+REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path(ORTHANC).exists(), reason="needs Orthanc: apt-get install orthanc orthanc-dicomweb"),
+]
+CASES = ("whole", "sizes", "planes", "cut", "report", "magnetic")
+
+
+def made(slices: list[pydicom.Dataset], case: str) -> list[pydicom.Dataset]:
+    """Four slices as a series of their own, with what the case is about."""
+    for number, item in enumerate(slices):
+        item.SeriesInstanceUID = uid_of(case)
+        item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = f"{uid_of(case)}.{number}"
+    last = slices[-1]
+    if case == "sizes":
+        last.PixelData = last.PixelData[: len(last.PixelData) // 2]
+        last.Rows //= 2
+    if case == "planes":
+        last.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+    if case == "cut":
+        last.PixelData = last.PixelData[: len(last.PixelData) // 4 * 2]
+    if case == "report":
+        slices = slices[:1]
+        del slices[0].PixelData
+        slices[0].SOPClassUID = slices[0].file_meta.MediaStorageSOPClassUID = REPORT
+    if case == "magnetic":
+        for item in slices:
+            item.Modality = "MR"
+    return slices
+
+
+def uid_of(case: str) -> str:
+    return f"{ROOT_UID}.{CASES.index(case) + 1}"
+
+
+@pytest.fixture(scope="module")
+def annotating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """MONAI Label on an Orthanc that holds one series a case."""
+    folder = tmp_path_factory.mktemp("orthanc")
+    files = complete_series(DATA / "abdomen_ct_dicom" / "series", folder / "series")[:4]
+    port = free_port()
+    settings = {
+        "HttpPort": port,
+        "DicomServerEnabled": False,
+        "RemoteAccessAllowed": False,
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    address = f"http://127.0.0.1:{port}"
+    bundle = brighter_than_half(folder, MODEL)
+    with running([ORTHANC, str(folder / "orthanc.json")], f"{address}/system", folder / "log.txt"):
+        for case in CASES:
+            for item in made([pydicom.dcmread(file) for file in files], case):
+                item.save_as(folder / "one.dcm", write_like_original=False)
+                sent = requests.post(f"{address}/instances", data=(folder / "one.dcm").read_bytes(), timeout=60)
+                sent.raise_for_status()
+        arguments = ["--studies", f"{address}/dicom-web", "--bundles", str(bundle)]
+        with label_server(arguments, folder / "label.txt") as label:
+            yield label
+
+
+def ask(server: str, case: str) -> requests.Response:
+    return requests.post(f"{server}/infer/{MODEL}?image={uid_of(case)}&output=image", timeout=120)
+
+
+def test_a_whole_series_is_answered(annotating: str, tmp_path: Path) -> None:
+    answer = ask(annotating, "whole")
+    assert answer.status_code == 200, answer.text
+    (tmp_path / "mask.nii.gz").write_bytes(answer.content)
+    mask = nibabel.load(tmp_path / "mask.nii.gz")
+    assert mask.shape[2] == 4
+    assert 0 < (np.asarray(mask.dataobj) == 1).mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("case", "status", "reason"),
+    [
+        ("sizes", 422, "several sizes (Rows)"),
+        ("planes", 422, "several planes"),
+        ("cut", 422, "cut off"),
+        ("report", 422, "holds no pictures: Basic Text SR Storage"),
+        ("magnetic", 404, "there is no image"),
+    ],
+)
+def test_other_series_are_refused(annotating: str, case: str, status: int, reason: str) -> None:
+    answer = ask(annotating, case)
+    assert answer.status_code == status, answer.text
+    assert reason in answer.json()["detail"]
