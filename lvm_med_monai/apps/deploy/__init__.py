@@ -1,4 +1,4 @@
 """MONAI Deploy applications: DICOM in, DICOM SEG or SR out, for every bundle of their kind.
 
-`series`, `headers`, `model`, the writers and `identifiers` need no App SDK; `operators` and the applications do.
+`series`, `headers`, `loading`, the writers and `identifiers` need no App SDK; `operators` and the applications do.
 """

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from lvm_med_monai.apps.deploy.console import speaking
 from lvm_med_monai.apps.deploy.problems import DeployError
 
 STACK_BYTES = 32 << 20
@@ -26,7 +27,7 @@ def parse(task: str, arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.add_argument(
             f"-{name[0]}", f"--{name}", type=Path, default=default, required=default is None, help=helps[name]
         )
-    parser.add_argument("--series", help="which series of several: its number or SeriesInstanceUID")
+    parser.add_argument("--series", help="which series of several: its SeriesNumber or SeriesInstanceUID")
     parser.add_argument("--log-level", default="OFF", help="of Holoscan: OFF, ERROR, WARN, INFO, DEBUG")
     return parser.parse_args(arguments)
 
@@ -41,11 +42,12 @@ def main(task: str, arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", options.log_level)
     _widen_stack()
     try:
-        for path in _run(task, options):
-            sys.stdout.write(f"{path}\n")
+        with speaking():
+            written = _run(task, options)
     except DeployError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    sys.stdout.writelines(f"{path}\n" for path in written)
     return 0
 
 

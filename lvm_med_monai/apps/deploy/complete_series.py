@@ -8,6 +8,7 @@ information: ``python -m lvm_med_monai.apps.deploy.complete_series IN OUT``.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +16,13 @@ from pathlib import Path
 import pydicom
 from pydicom.uid import generate_uid
 
+from lvm_med_monai.apps.deploy.console import speaking
+from lvm_med_monai.apps.deploy.folder import read_folder
 from lvm_med_monai.apps.deploy.problems import DeployError
-from lvm_med_monai.slices.inputs.detect import first_bytes, kind_of
-from lvm_med_monai.slices.inputs.walk import list_files
 
 
 def complete_series(source: Path, output: Path) -> list[Path]:
-    """Copy DICOM files, with new identifiers where they are empty; what has a value keeps it.
+    """Copy DICOM images, with new identifiers where they are empty; what has a value keeps it.
 
     Args:
         source: folder with one series.
@@ -31,22 +32,28 @@ def complete_series(source: Path, output: Path) -> list[Path]:
         The files written.
 
     Raises:
-        DeployError: no DICOM files, or the output exists.
+        DeployError: no DICOM images, one that is damaged, or an output that exists or lies in the source; nothing is
+            left then.
     """
     if output.exists():
         raise DeployError(f"{output} exists; give a new folder")
-    try:
-        files = [file for file in list_files(source)[0] if kind_of(file, first_bytes(file)) == "dicom"]
-    except (FileNotFoundError, ValueError):
-        files = []
+    if output.resolve().is_relative_to(source.resolve()):
+        raise DeployError(f"{output} lies in {source}, so that another run would copy the copies; give another folder")
+    files = sorted({frame.image.path for frame in read_folder(source)[0]})
     if not files:
-        raise DeployError(f"{source} holds no DICOM files")
+        raise DeployError(f"{source} holds no DICOM images")
     new = {
         keyword: generate_uid(prefix=None)
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
     }
     output.mkdir(parents=True)
-    return [_complete(file, output / f"{number:05d}.dcm", new) for number, file in enumerate(files, 1)]
+    try:
+        return [_complete(file, output / f"{number:05d}.dcm", new) for number, file in enumerate(files, 1)]
+    except BaseException as error:
+        shutil.rmtree(output)
+        if isinstance(error, OSError):
+            raise DeployError(f"{output} cannot be written ({type(error).__name__}); check the disk") from error
+        raise
 
 
 def _complete(file: Path, target: Path, new: dict[str, str]) -> Path:
@@ -73,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("output", type=Path)
     options = parser.parse_args(arguments)
     try:
-        written = complete_series(options.source, options.output)
+        with speaking():
+            written = complete_series(options.source, options.output)
     except DeployError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

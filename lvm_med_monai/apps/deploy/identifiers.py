@@ -54,6 +54,21 @@ OWN_TIMES = frozenset(
         *("DateTime", "ObservationDateTime", "ContributionDateTime"),
     ]
 )
+VOCABULARY = frozenset(
+    [
+        *("CodeMeaning", "CodeValue", "CodingSchemeDesignator", "SegmentLabel", "DimensionDescriptionLabel"),
+        *("ImplementationVersionName", "ManufacturerModelName", "SegmentAlgorithmName", "AlgorithmName"),
+        *("SoftwareVersions", "AlgorithmVersion", "DeviceSerialNumber", "Manufacturer", "ContributionDescription"),
+    ]
+)
+"""Texts of the standard, of libraries and of the bundle's metadata, in which the name of a machine is a mere word."""
+OWN_WORDS = frozenset(
+    [
+        *("box", "boxes", "by", "classification", "detection", "foreground", "found", "image", "no", "on"),
+        *("segmentation", "lvm_med_monai"),
+    ]
+)
+"""Words of the texts that the writers make, lower case."""
 TEXT = frozenset(["AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"])
 TIMES = frozenset(["AS", "DA", "DT", "TM"])
 PATH = re.compile(r"(?:^|[\s\"'(=])(?:[A-Za-z]:\\|\\\\|~?/)[\w.-]+|file:")
@@ -72,7 +87,8 @@ def check_identifiers(result: Dataset, sources: Sequence[Dataset]) -> None:
     Raises:
         DeployError: naming the attribute and what is wrong with it, without its value.
     """
-    allowed = _Allowed(sources)
+    named = str(result.get("ManufacturerModelName", ""))
+    allowed = _Allowed(sources, frozenset(re.split(r"[^\w-]+", named.lower())))
     meta = getattr(result, "file_meta", None) or ()
     for element, nested in [*((element, False) for element in meta), *_elements(result, nested=False)]:
         if fault := allowed.fault(element, nested):
@@ -83,14 +99,15 @@ def check_identifiers(result: Dataset, sources: Sequence[Dataset]) -> None:
 
 
 class _Allowed:
-    def __init__(self, sources: Sequence[Dataset]) -> None:
+    def __init__(self, sources: Sequence[Dataset], words_of_bundle: frozenset[str]) -> None:
         self.values = {
             keyword: {str(source.get(keyword, "")) for source in sources} | {"", "None"} for keyword in OF_SOURCE
         }
         self.instances = {str(source.SOPInstanceUID) for source in sources}
         self.series = {str(source.SeriesInstanceUID) for source in sources}
-        host = socket.gethostname().split(".")[0]
-        self.host = re.compile(rf"\b{re.escape(host)}\b", re.IGNORECASE) if len(host) >= SHORTEST_HOST else None
+        host = socket.gethostname().split(".")[0].lower()
+        looked_for = len(host) >= SHORTEST_HOST and host not in OWN_WORDS | words_of_bundle
+        self.host = re.compile(rf"\b{re.escape(host)}\b", re.IGNORECASE) if looked_for else None
 
     def fault(self, element: DataElement, nested: bool) -> str:
         keyword = str(element.keyword)
@@ -121,7 +138,7 @@ class _Allowed:
         # DICOM takes the backslashes of a path for separators of values.
         if any(PATH.search(text) for text in (*texts, "\\".join(texts))):
             return "holds a path"
-        if self.host is not None and any(self.host.search(text) for text in texts):
+        if self.host is not None and keyword not in VOCABULARY and any(self.host.search(text) for text in texts):
             return "holds the name of this machine"
         return ""
 

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
-from monai.data import MetaTensor, load_net_with_metadata
+from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from lvm_med_monai.apps.deploy.problems import DeployError
 
-CONFIG, METADATA, WEIGHTS, SCRIPT = (
-    "configs/inference.json",
-    "configs/metadata.json",
-    "models/model.pt",
-    "models/model.ts",
-)
-FILE_TRANSFORMS = ("LoadImage", "SaveImage")
-"""Transforms that read and write files, by the start of their names; the application does that itself."""
 PICTURES = frozenset(["rgb", "gray"])
 """Formats of inputs that are pictures of 0 to 255."""
 
@@ -92,7 +82,7 @@ class DeployModel:
             ``pred`` after postprocessing, on the CPU.
 
         Raises:
-            DeployError: the bundle refuses the image.
+            DeployError: the bundle refuses the image, or its network returns no numbers.
         """
         preprocess, postprocess = (self.config.get_parsed_content(key) for key in ("preprocessing", "postprocessing"))
         inferer = self.config.get_parsed_content("inferer")
@@ -101,106 +91,37 @@ class DeployModel:
             item = preprocess(item)
             with torch.no_grad():
                 item["pred"] = inferer(item["image"][None].to(self.device), self.network)[0]
+            check_finite(item["pred"], self.name)
             pred = postprocess(item)["pred"]
+        except DeployError:
+            raise
         except RuntimeError as error:  # MONAI wraps every error of a transform in one
-            raise DeployError(f"bundle {self.name} cannot process the series: {_innermost(error)}") from error
+            raise DeployError(f"bundle {self.name} cannot process the series: {innermost(error)}") from error
         except ValueError as error:
             raise DeployError(f"bundle {self.name} cannot process the series: {error}") from error
         return pred.cpu() if isinstance(pred, Tensor) else pred
 
 
-def load_model(path: Path) -> DeployModel:
-    """Load a bundle.
-
-    Args:
-        path: a bundle's folder with ``configs`` and ``models/model.pt`` or, instead of it, ``models/model.ts``; a
-            folder that holds one such folder; or a TorchScript file that MONAI's ``ckpt_export`` wrote.
+def check_finite(output: Any, bundle: str) -> None:
+    """Refuse an output of a network that holds NaN or infinity; argmax and sigmoid would hide them.
 
     Raises:
-        DeployError: no bundle, no weights, or weights that do not fit the network.
+        DeployError: naming the bundle.
     """
-    if path.is_file():
-        return _from_script(path)
-    folder = _bundle_folder(path)
-    config = ConfigParser()
-    config.read_config(folder / CONFIG)
-    config.read_meta(folder / METADATA)
-    config["bundle_root"] = str(folder)
-    weights, script = folder / WEIGHTS, folder / SCRIPT
-    if weights.is_file():
-        network = config.get_parsed_content("network_def")
-        _load_weights(network, weights)
-    elif script.is_file():
-        network, _, _ = _read_script(script)
-    else:
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    if isinstance(output, Sequence):
+        for part in output:
+            check_finite(part, bundle)
+    elif isinstance(output, Tensor) and not torch.isfinite(output).all():
         raise DeployError(
-            f"bundle {folder.resolve().name} has no weights: neither {WEIGHTS} nor {SCRIPT} exists; "
-            "train it, or package it with weights"
+            f"the network of bundle {bundle} returned values that are not finite: its weights, or the pixels, are "
+            "damaged; package it with other weights"
         )
-    return _assemble(folder.resolve().name, config, network)
 
 
-def _bundle_folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise DeployError(f"there is no bundle {path}; give a bundle's folder")
-    found = [p for p in (path, *sorted(path.iterdir())) if (p / CONFIG).is_file() and (p / METADATA).is_file()]
-    if not found:
-        raise DeployError(f"{path} is no bundle: it has no {CONFIG} and {METADATA}")
-    if len(found) > 1 and found[0] != path:
-        raise DeployError(f"{path} holds {len(found)} bundles ({', '.join(p.name for p in found)}); give one of them")
-    return found[0]
-
-
-def _assemble(name: str, config: ConfigParser, network: nn.Module) -> DeployModel:
-    for section in ("preprocessing", "postprocessing"):
-        steps = config[f"{section}::transforms"]
-        config[f"{section}::transforms"] = [step for step in steps if not _touches_files(step)]
-    device = torch.device(config.get_parsed_content("device"))
-    metadata = config["_meta_"]
-    return DeployModel(name, str(metadata.get("version", "")), config, metadata, network.to(device).eval(), device)
-
-
-def _touches_files(step: Any) -> bool:
-    target = str(step.get("_target_", "")) if isinstance(step, dict) else ""  # others refer to steps by their id
-    return target.rpartition(".")[2].startswith(FILE_TRANSFORMS)
-
-
-def _load_weights(network: nn.Module, path: Path) -> None:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types on files that are no checkpoint
-        raise DeployError(f"{path.name} of the bundle is no file of weights ({type(error).__name__})") from error
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise DeployError(
-            f"{path.name} does not fit network_def of inference.json: {str(error)[:300]}; "
-            "package the bundle with the sizes that it was trained with"
-        ) from error
-
-
-def _read_script(path: Path) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
-    try:
-        return load_net_with_metadata(str(path), torch.device("cpu"), more_extra_files=("inference.json",))
-    except json.JSONDecodeError:  # MONAI's reading of metadata.json that is not there
-        return torch.jit.load(str(path), torch.device("cpu")), {}, {}
-    except Exception as error:  # torch raises several types
-        raise DeployError(f"{path.name} is no TorchScript file ({type(error).__name__})") from error
-
-
-def _from_script(path: Path) -> DeployModel:
-    network, metadata, files = _read_script(path)
-    if not files.get("inference.json"):
-        raise DeployError(
-            f"{path.name} carries no inference.json, so how to prepare its input is not known; export it with "
-            "python -m monai.bundle ckpt_export"
-        )
-    config = ConfigParser(json.loads(files["inference.json"]))
-    config["_meta_"] = metadata
-    return _assemble(path.stem, config, network)
-
-
-def _innermost(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
+    """Text of the error that caused all others; MONAI wraps them."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{error}" or type(error).__name__

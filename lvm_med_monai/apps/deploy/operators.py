@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai.utils import optional_import
 
-from lvm_med_monai.apps.deploy.model import load_model
+from lvm_med_monai.apps.deploy.loading import load_model
 from lvm_med_monai.apps.deploy.output import write_results
 from lvm_med_monai.apps.deploy.series import read_series
 from lvm_med_monai.apps.deploy.tasks import TASKS

@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 import lvm_med_monai
-from lvm_med_monai.apps.deploy.model import CONFIG, METADATA, SCRIPT, WEIGHTS
+from lvm_med_monai.apps.deploy.loading import CONFIG, METADATA, SCRIPT, WEIGHTS
 from lvm_med_monai.apps.deploy.problems import DeployError
 
 APPLICATIONS = ("slice_segmentation", "classification", "detection")

@@ -22,6 +22,7 @@ from pydicom.sr.codedict import codes
 
 from lvm_med_monai.apps.deploy.class_codes import concept, private_concept, words
 from lvm_med_monai.apps.deploy.equipment import MANUFACTURER, SERIES_NUMBER, Equipment
+from lvm_med_monai.apps.deploy.problems import refused_header
 from lvm_med_monai.apps.deploy.series import SourceImage
 
 THRESHOLD = 0.5
@@ -118,6 +119,7 @@ def _report(
     equipment: Equipment,
     title: str,
 ) -> sr.ComprehensiveSR:
+    """Report of measurement groups; raises DeployError if highdicom refuses the source."""
     evidence = {header.SOPInstanceUID: header for item in slices for header in item.image.headers.values()}
     device = sr.ObserverContext(
         codes.DCM.Device,
@@ -131,17 +133,20 @@ def _report(
         imaging_measurements=groups or None,
         title=codes.DCM.ImagingMeasurementReport,
     )
-    return sr.ComprehensiveSR(
-        evidence=list(evidence.values()),
-        content=content,
-        series_instance_uid=highdicom.UID(),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=highdicom.UID(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=equipment.model[:64],
-        software_versions=equipment.software,
-        device_serial_number=equipment.version or "0",
-        series_description=title[:64],
-        is_complete=True,
-    )
+    try:
+        return sr.ComprehensiveSR(
+            evidence=list(evidence.values()),
+            content=content,
+            series_instance_uid=highdicom.UID(),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=highdicom.UID(),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=equipment.model[:64],
+            software_versions=equipment.software,
+            device_serial_number=equipment.version or "0",
+            series_description=title[:64],
+            is_complete=True,
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise refused_header("a report", error, evidence.values()) from error

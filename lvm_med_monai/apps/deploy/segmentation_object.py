@@ -25,7 +25,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from lvm_med_monai.apps.deploy.class_codes import category, concept, words
 from lvm_med_monai.apps.deploy.equipment import MANUFACTURER, SERIES_NUMBER, Equipment
-from lvm_med_monai.apps.deploy.problems import DeployError
+from lvm_med_monai.apps.deploy.problems import DeployError, refused_header
 from lvm_med_monai.apps.deploy.series import SourceImage
 from lvm_med_monai.apps.deploy.source_view import slice_view, thickness
 
@@ -125,7 +125,7 @@ def write_segmentation(
             transfer_syntax_uid=ExplicitVRLittleEndian,
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DeployError(f"a SEG cannot refer to this series: {error}") from error
+        raise refused_header("a SEG", error, image.headers.values()) from error
     _name_sources(result, image, stand_ins)
     if not image.placed:
         _leave_patient_space(result, image)

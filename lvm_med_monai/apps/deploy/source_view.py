@@ -6,6 +6,8 @@ frames without positions. A stack of ours may be anything of that, so each slice
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 from pydicom.valuerep import DSfloat
@@ -36,7 +38,7 @@ def slice_view(image: SourceImage, index: int, instance: str) -> Dataset:
             setattr(view, element.keyword, element.value)
     view.SOPClassUID, view.SOPInstanceUID = SecondaryCaptureImageStorage, instance
     view.Rows, view.Columns = image.stack.height, image.stack.width
-    view.ImageOrientationPatient = _decimals([*geometry.row_cosines, *geometry.column_cosines])
+    view.ImageOrientationPatient = _decimals(orthonormal(geometry.row_cosines, geometry.column_cosines))
     view.ImagePositionPatient = _decimals(geometry.origins[index])
     view.PixelSpacing = _decimals(geometry.spacing)
     view.SliceThickness = thickness(image)
@@ -44,6 +46,17 @@ def slice_view(image: SourceImage, index: int, instance: str) -> Dataset:
         view.FrameOfReferenceUID = MADE_UP_SPACE
         view.ImagePositionPatient = [0, 0, -index]  # highdicom orders frames against row x column
     return view
+
+
+def orthonormal(row: NDArray[np.float64], column: NDArray[np.float64]) -> list[float]:
+    """Six cosines of unit length and at right angles, which sources have but for rounding.
+
+    >>> orthonormal(np.array([1.0005, 0, 0]), np.array([0.001, 1.0, 0]))
+    [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    """
+    row = row / np.linalg.norm(row)
+    column = column - (column @ row) * row
+    return [*row.tolist(), *(column / np.linalg.norm(column)).tolist()]
 
 
 def thickness(image: SourceImage) -> float | None:

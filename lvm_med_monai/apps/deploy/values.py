@@ -15,8 +15,8 @@ from lvm_med_monai.slices.stack import FrameError
 from lvm_med_monai.slices.windows import default_window, to_uint8
 
 Meta = dict[str, Any]
-MEASURED = frozenset(["CT", "MR"])
-"""Modalities whose values are measured, so that a bundle for one cannot serve another."""
+MEASURED = frozenset(["CT", "MR", "NM", "PT"])
+"""Modalities whose values are measured: a bundle for one cannot serve another, and one for pictures can serve none."""
 
 
 def volume_of(image: SourceImage, model: DeployModel) -> tuple[NDArray[np.float32], Meta]:
@@ -29,7 +29,7 @@ def volume_of(image: SourceImage, model: DeployModel) -> tuple[NDArray[np.float3
         Array (W, H, D), or (W, H, D, 3) for colour, and MONAI's metadata with the affine to RAS mm.
 
     Raises:
-        DeployError: pixels cannot be decoded, the bundle is for CT or MR and the series is not, or it lacks HU.
+        DeployError: pixels cannot be decoded, the bundle is for another kind of series, or a CT lacks HU.
     """
     _check_kind(image, model)
     try:
@@ -47,6 +47,8 @@ def _check_kind(image: SourceImage, model: DeployModel) -> None:
     modality, units = image.stack.modality, image.stack.units
     if model.modality in MEASURED and modality != model.modality:
         raise DeployError(f"bundle {model.name} is for {model.modality}; the series is {modality}")
+    if model.takes_pictures and modality in MEASURED:
+        raise DeployError(f"bundle {model.name} is for pictures, not for {modality}; give a bundle for {modality}")
     if model.input_format == "hounsfield" and units != "HU":
         raise DeployError(f"bundle {model.name} takes CT in HU; the series is {modality} in {units} values")
 

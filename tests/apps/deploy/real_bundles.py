@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
-from lvm_med_monai.apps.deploy.model import load_model
+from lvm_med_monai.apps.deploy.loading import load_model
 from lvm_med_monai.apps.deploy.series import read_series
 from lvm_med_monai.apps.deploy.values import volume_of
 from tests.apps.deploy.scenes import SCENES, Scene
@@ -59,7 +59,7 @@ def known_bundle(name: str, folder: Path, scene: Scene) -> Path:
 
 def _level(bundle: Path, scene: Scene) -> float:
     model = load_model(bundle)
-    (image,) = read_series(scene.folder)
+    image = read_series(scene.folder)[0]
     array, meta = volume_of(image, model)
     captured: list[torch.Tensor] = []
 

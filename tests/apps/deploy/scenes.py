@@ -22,6 +22,7 @@ from pydicom.uid import (
     RLELossless,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
+    XRayAngiographicImageStorage,
     generate_uid,
 )
 
@@ -176,7 +177,28 @@ def radiograph(folder: Path) -> Scene:
     return scene
 
 
-def ultrasound(folder: Path, frames: int | None = None, square: bool = False) -> Scene:
+def radiographs(folder: Path, compress: str) -> Scene:
+    """The radiograph, compressed."""
+    scene, dataset = Scene(folder), radiograph(folder).first
+    assert dataset is not None
+    dataset.compress(compress, generate_instance_uid=False)
+    save(scene, dataset, "cr.dcm", [body(1)])
+    return scene
+
+
+def angiogram(folder: Path) -> Scene:
+    """XA: a grey cine loop without positions."""
+    scene, dataset = Scene(folder), base(XRayAngiographicImageStorage, "XA")
+    masks = [body(i) for i in range(4)]
+    dataset.InstanceNumber, dataset.PatientOrientation = 1, ""
+    dataset.NumberOfFrames, dataset.FrameIncrementPointer, dataset.FrameTime = len(masks), 0x00181063, "40"
+    with_pixels(dataset, np.where(np.stack(masks), 3600, 300).astype(np.uint16))
+    dataset.WindowCenter, dataset.WindowWidth = 2048, 4096
+    save(scene, dataset, "xa.dcm", masks)
+    return scene
+
+
+def ultrasound(folder: Path, frames: int | None = None, square: bool = False, compress: str = "") -> Scene:
     """RGB ultrasound, as files of one frame or as one cine loop."""
     columns = ROWS if square else COLUMNS
     masks = [body(i, ROWS, columns) for i in range(frames or 1)]
@@ -188,6 +210,8 @@ def ultrasound(folder: Path, frames: int | None = None, square: bool = False) ->
     if frames:
         dataset.NumberOfFrames, dataset.FrameIncrementPointer, dataset.FrameTime = frames, 0x00181063, "40"
     with_pixels(dataset, pixels if frames else pixels[0], bits=8)
+    if compress:
+        dataset.compress(compress, generate_instance_uid=False)
     save(scene, dataset, "us.dcm", masks)
     return scene
 
@@ -235,10 +259,15 @@ SCENES: dict[str, Callable[[Path], Scene]] = {
     "ct_slope_per_slice": lambda folder: volume(folder, slopes=[1.0, 0.5, 2.0, 0.5, 1.0, 4.0]),
     "ct_single_slice": single_slice,
     "mr": lambda folder: volume(folder, modality="MR"),
+    "mr_oblique": lambda folder: volume(folder, modality="MR", orientation=OBLIQUE),
+    "mr_j2k": lambda folder: volume(folder, modality="MR", compress=JPEG2000Lossless),
     "mr_two_echoes": two_echoes,
     "mr_enhanced": enhanced,
     "cr": radiograph,
+    "cr_j2k": lambda folder: radiographs(folder, JPEG2000Lossless),
+    "xa_cine": angiogram,
     "us_rgb": ultrasound,
+    "us_rgb_j2k": lambda folder: ultrasound(folder, compress=JPEG2000Lossless),
     "us_rgb_square": lambda folder: ultrasound(folder, square=True),
     "us_cine": lambda folder: ultrasound(folder, frames=4),
 }

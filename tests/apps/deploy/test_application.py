@@ -12,17 +12,19 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import torch
 from highdicom.seg import segread
 from highdicom.sr import srread
 
 from lvm_med_monai.apps.deploy.class_codes import concept
 from lvm_med_monai.apps.deploy.command import main
 from lvm_med_monai.apps.deploy.complete_series import complete_series
-from lvm_med_monai.apps.deploy.model import load_model
+from lvm_med_monai.apps.deploy.loading import load_model
 from tests.apps.deploy.known import classifier_bundle, detector_bundle, threshold_bundle
 from tests.apps.deploy.reading import dice, validate
 from tests.apps.deploy.real_bundles import demo_bundle, known_bundle, names, scene_for
 from tests.apps.deploy.scenes import SCENES, volume
+from tests.apps.deploy.test_headers import series_with
 from tests.apps.deploy.test_series import BAD
 from tests.slices.factories import DEMO
 
@@ -30,7 +32,7 @@ pytestmark = pytest.mark.skipif(
     find_spec("holoscan") is None,
     reason="MONAI Deploy's App SDK is missing: it needs a venv of its own, see requirements/deploy.txt",
 )
-FORMATS = {"ct": "hounsfield", "mr": "magnitude", "cr": "gray", "us": "rgb"}
+FORMATS = {"ct": "hounsfield", "mr": "magnitude", "cr": "gray", "xa": "gray", "us": "rgb"}
 
 
 def run(task: str, source: Path, bundle: Path, output: Path, *more: str) -> int:
@@ -113,6 +115,26 @@ def test_a_bundle_without_weights_is_a_message_a_status_and_no_file(
     assert run("segmentation", volume(tmp_path / "ct").folder, bundle, tmp_path / "out") == 1
     assert not (tmp_path / "out").exists()
     assert "has no weights" in capfd.readouterr().err
+
+
+def test_values_of_the_patient_stay_off_the_error_stream(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    values = {"PatientName": b"Doe", "PatientBirthDate": b"1970-01-02", "StudyTime": b"10:11:12"}
+    source = series_with(tmp_path / "series", **values)
+    assert run("segmentation", source, threshold_bundle(tmp_path / "bundle"), tmp_path / "out") == 0
+    expected = "note: PatientBirthDate is left out of results, as DICOM does not allow the source's value\n"
+    assert capfd.readouterr().err == expected
+
+
+def test_a_network_that_returns_no_numbers_is_a_message_a_status_and_no_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bundle = threshold_bundle(tmp_path / "bundle")
+    weights = {"weight": torch.full((2, 1, 1, 1), torch.nan), "bias": torch.zeros(2)}
+    torch.save(weights, bundle / "models" / "model.pt")
+    assert run("segmentation", volume(tmp_path / "ct").folder, bundle, tmp_path / "out") == 1
+    assert not (tmp_path / "out").exists()
+    error = capfd.readouterr().err
+    assert error.startswith("error: the network of bundle bundle returned values that are not finite")
 
 
 def command(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

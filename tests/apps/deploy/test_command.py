@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.misc import warn_and_log
 
 from lvm_med_monai.apps.deploy import command
 from lvm_med_monai.apps.deploy.complete_series import complete_series, main
+from lvm_med_monai.apps.deploy.console import speaking
+from lvm_med_monai.apps.deploy.problems import DeployError
 from lvm_med_monai.apps.deploy.series import read_series
 from tests.apps.deploy.scenes import volume
 from tests.slices.factories import DEMO
@@ -77,5 +81,53 @@ def test_completing_refuses_an_existing_folder_and_one_without_dicom(
     assert not (tmp_path / "out").exists()
     error = capsys.readouterr().err
     assert "exists; give a new folder" in error
-    assert "holds no DICOM files" in error
+    assert "holds no DICOM images" in error
     assert main([str(tmp_path / "in"), str(tmp_path / "out")]) == 0
+
+
+def test_completing_refuses_damaged_files_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = sorted(volume(tmp_path / "in", count=2).folder.iterdir())[1]
+    file.write_bytes(file.read_bytes()[:300])
+    assert main([str(tmp_path / "in"), str(tmp_path / "out")]) == 1
+    assert f"{file.name} cannot be used" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_completing_refuses_an_output_inside_its_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    volume(tmp_path / "in", count=2)
+    assert main([str(tmp_path / "in"), str(tmp_path / "in" / "out")]) == 1
+    assert "lies in" in capsys.readouterr().err
+    assert len(list((tmp_path / "in").iterdir())) == 2
+
+
+def test_completing_that_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume(tmp_path / "in", count=2)
+    saved: list[Path] = []
+
+    def full(dataset: pydicom.Dataset, target: Path, **_: object) -> None:
+        if saved:
+            raise OSError(28, "No space left on device")
+        target.write_bytes(b"")
+        saved.append(target)
+
+    monkeypatch.setattr(pydicom.Dataset, "save_as", full)
+    with pytest.raises(DeployError, match="cannot be written"):
+        complete_series(tmp_path / "in", tmp_path / "out")
+    assert len(saved) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_notes_are_printed_and_libraries_that_quote_values_are_not(capfd: pytest.CaptureFixture[str]) -> None:
+    ours, quoting = logging.getLogger("lvm_med_monai.apps.deploy.series"), logging.getLogger("highdicom.base")
+    root = logging.StreamHandler()
+    logging.getLogger().addHandler(root)
+    try:
+        with speaking():
+            ours.warning("left alone")
+            quoting.warning("value is potentially invalid: Doe")
+            warn_and_log("Invalid value for VR DA: '1970-01-02'")
+    finally:
+        logging.getLogger().removeHandler(root)
+    assert capfd.readouterr().err == "note: left alone\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,12 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from lvm_med_monai.apps.deploy import identifiers
 from lvm_med_monai.apps.deploy.equipment import Equipment
 from lvm_med_monai.apps.deploy.identifiers import check_identifiers
 from lvm_med_monai.apps.deploy.output import write_results
 from lvm_med_monai.apps.deploy.problems import DeployError
-from lvm_med_monai.apps.deploy.reports import Scores, classification_report
+from lvm_med_monai.apps.deploy.reports import Boxes, Scores, classification_report, detection_report
 from lvm_med_monai.apps.deploy.segmentation_object import write_segmentation
 from lvm_med_monai.apps.deploy.series import SourceImage, read_series
 from tests.apps.deploy.scenes import SLICES, body, volume
@@ -134,3 +136,34 @@ def test_a_folder_that_cannot_be_made_is_named(image: SourceImage, seg: Dataset,
     (tmp_path / "file").write_text("")
     with pytest.raises(DeployError, match="cannot be written"):
         write_results([seg], sources(image), tmp_path / "file" / "out")
+
+
+def words_of(dataset: Dataset) -> set[str]:
+    """Words that could be the name of a machine, out of all texts of a result but the patient's."""
+    texts = [
+        str(element.value)
+        for element in [*dataset.file_meta, *dataset.iterall()]
+        if element.VR in identifiers.TEXT and element.keyword not in identifiers.OF_SOURCE
+    ]
+    return {word for word in re.findall(r"[\w-]+", " ".join(texts)) if len(word) >= identifiers.SHORTEST_HOST}
+
+
+def test_no_word_of_a_result_is_taken_for_the_machine(
+    image: SourceImage, monkeypatch: pytest.MonkeyPatch, seg: Dataset
+) -> None:
+    bundle = Equipment("Brain tumor imaging", "0.1.0.dev0")
+    names = ("background", "tumor", "left ventricle")
+    labels = np.stack([body(i).astype(np.uint8) for i in range(SLICES)])
+    results = [
+        seg,
+        write_segmentation(image, labels, names, bundle, highdicom.UID()),
+        write_segmentation(image, 0 * labels, names, bundle, highdicom.UID()),
+        classification_report([Scores(image, 0, np.array([0.2, 0.3, 0.5]))], names, False, bundle),
+        detection_report([Boxes(image, 0, np.array([[1.0, 1, 5, 5, 1, 0.5]]))], names, bundle),
+    ]
+    hosts = {word for result in results for word in words_of(result)}
+    assert {"imaging", "Image", "Segmentation", "tumor", "Imaging", "dev0"} <= hosts
+    for host in sorted(hosts):
+        monkeypatch.setattr(socket, "gethostname", lambda host=host: f"{host}.hospital.example")
+        for result in results:
+            check_identifiers(result, sources(image))

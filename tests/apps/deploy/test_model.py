@@ -13,7 +13,8 @@ import torch
 from highdicom.sr import ComprehensiveSR
 from pydicom.uid import JPEG2000Lossless
 
-from lvm_med_monai.apps.deploy.model import load_model
+from lvm_med_monai.apps.deploy.loading import load_model
+from lvm_med_monai.apps.deploy.model import check_finite
 from lvm_med_monai.apps.deploy.problems import DeployError
 from lvm_med_monai.apps.deploy.series import SourceImage, read_series
 from lvm_med_monai.apps.deploy.tasks import TASKS, checked_boxes, equipment_of
@@ -116,6 +117,84 @@ def no_checkpoint(bundle: Path) -> None:
 
 def bare_script(bundle: Path) -> None:
     torch.jit.save(torch.jit.script(torch.nn.Conv2d(1, 2, 1)), bundle / "other.ts")
+
+
+def edited(file: str, **changes: object) -> Callable[[Path], None]:
+    """A bundle with these values in a file; keys are paths with double underscores, and None takes away."""
+
+    def edit(bundle: Path) -> None:
+        content = json.loads((bundle / "configs" / file).read_text())
+        for keys, value in changes.items():
+            *parents, last = keys.split("__")
+            part = content
+            for key in parents:
+                part = part[key]
+            if value is None:
+                del part[last]
+            else:
+                part[last] = value
+        (bundle / "configs" / file).write_text(json.dumps(content))
+
+    return edit
+
+
+def text(file: str, content: str) -> Callable[[Path], None]:
+    return lambda bundle: (bundle / "configs" / file).write_text(content) and None
+
+
+INFERENCE, METADATA, PRED = "inference.json", "metadata.json", "network_data_format__outputs__pred"
+BAD_CONFIGS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "broken": (text(INFERENCE, "{"), "configs/inference.json is no JSON"),
+    "empty": (text(INFERENCE, ""), "configs/inference.json is no JSON"),
+    "empty_object": (text(INFERENCE, "{}"), "network_def of inference.json cannot be built"),
+    "metadata_list": (text(METADATA, "[]"), "configs/metadata.json holds no JSON object"),
+    "metadata_empty": (text(METADATA, "{}"), "metadata.json has no network_data_format with inputs.image"),
+    "no_pred": (edited(METADATA, **{PRED: None}), "metadata.json has no network_data_format with outputs.pred"),
+    "no_device": (edited(INFERENCE, device=None), "inference.json has no device"),
+    "no_inferer": (edited(INFERENCE, inferer=None, postprocessing=None), "has no inferer and no postprocessing"),
+    "unknown_device": (edited(INFERENCE, device="abacus"), "device or network_def .* cannot be used"),
+    "no_transforms": (edited(INFERENCE, preprocessing__transforms=None), "preprocessing .* has no list of transforms"),
+    "unknown_target": (edited(INFERENCE, network_def___target_="torch.nn.Nothing"), "network_def .* cannot be built"),
+    "unknown_transform": (edited(INFERENCE, inferer___target_="NoInferer"), "inferer .* cannot be built: .*NoInferer"),
+    "bad_argument": (edited(INFERENCE, network_def__colour=1), "network_def .* cannot be built: .*colour"),
+    "no_network": (edited(INFERENCE, network_def={"_target_": "builtins.dict"}), "does not fit network_def"),
+    "named_channels": (edited(METADATA, **{f"{PRED}__channel_def": {"liver": "1"}}), "name channels by their number"),
+    "channel_list": (edited(METADATA, **{f"{PRED}__channel_def": ["liver"]}), "name channels by their number"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CONFIGS)
+def test_configs_that_cannot_be_served_are_refused(name: str, tmp_path: Path) -> None:
+    spoil, message = BAD_CONFIGS[name]
+    bundle = threshold_bundle(tmp_path / "bundle")
+    spoil(bundle)
+    with pytest.raises(DeployError, match=message):
+        load_model(bundle)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_outputs_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    bundle = threshold_bundle(tmp_path / "bundle")
+    weights = {"weight": torch.full((2, 1, 1, 1), value), "bias": torch.zeros(2)}
+    torch.save(weights, bundle / "models" / "model.pt")
+    image = read(volume(tmp_path / "ct"))
+    with pytest.raises(DeployError, match="network of bundle bundle returned values that are not finite"):
+        TASKS["segmentation"]([image], load_model(bundle))
+
+
+def test_parts_of_an_output_are_looked_at_each() -> None:
+    fine, broken = torch.zeros(3), torch.tensor([0.0, torch.nan])
+    check_finite([{"boxes": fine, "labels": torch.arange(2)}, fine], "b")
+    with pytest.raises(DeployError, match="bundle b returned"):
+        check_finite([{"boxes": fine}, {"boxes": broken}], "b")
+
+
+@pytest.mark.parametrize("input_format", ["rgb", "gray"])
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_bundles_for_pictures_refuse_measured_series(modality: str, input_format: str, tmp_path: Path) -> None:
+    image = read(volume(tmp_path / "series", modality=modality, count=1))
+    with pytest.raises(DeployError, match=f"is for pictures, not for {modality}; give a bundle for {modality}"):
+        volume_of(image, load_model(threshold_bundle(tmp_path / "bundle", input_format)))
 
 
 BAD: dict[str, tuple[Callable[[Path], object], str, str]] = {

@@ -13,7 +13,7 @@ from pydicom.sr.codedict import codes
 
 from lvm_med_monai.apps.deploy.equipment import Equipment
 from lvm_med_monai.apps.deploy.identifiers import check_identifiers
-from lvm_med_monai.apps.deploy.model import load_model
+from lvm_med_monai.apps.deploy.loading import load_model
 from lvm_med_monai.apps.deploy.problems import DeployError
 from lvm_med_monai.apps.deploy.segmentation_object import NOTHING_FOUND, check_labels, segment_names, write_segmentation
 from lvm_med_monai.apps.deploy.series import read_series
@@ -22,7 +22,7 @@ from tests.apps.deploy.known import threshold_bundle
 from tests.apps.deploy.reading import dice, validate
 from tests.apps.deploy.scenes import SCENES, SLICES, body, ultrasound, volume
 
-FORMATS = {"ct": "hounsfield", "mr": "magnitude", "cr": "gray", "us": "rgb"}
+FORMATS = {"ct": "hounsfield", "mr": "magnitude", "cr": "gray", "xa": "gray", "us": "rgb"}
 BUNDLE = Equipment("Test bundle", "0.1.0")
 
 
@@ -92,6 +92,14 @@ def test_frames_have_the_place_of_the_frames_they_refer_to(name: str, tmp_path: 
         shared = seg.SharedFunctionalGroupsSequence[0]
         assert shared.PixelMeasuresSequence[0].PixelSpacing == [0.8, 0.5]
         assert shared.PixelMeasuresSequence[0].SliceThickness == 2.5
+
+
+def test_rounded_cosines_become_unit_vectors(tmp_path: Path) -> None:
+    scene = volume(tmp_path / "series", orientation=(0.9995, 0.0, 0.0, 0.0008, 1.0003, 0.0))
+    labels = np.stack([body(i).astype(np.uint8) for i in range(SLICES)])
+    seg = saved(tmp_path, scene, labels, ("background", "tumor"))
+    plane = seg.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0]
+    assert plane.ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
 
 
 def test_nothing_found_is_one_empty_frame_a_segment_and_says_so(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +13,24 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEG2000Lossless, SegmentationStorage
+from pydicom.uid import JPEG2000Lossless, SecondaryCaptureImageStorage, SegmentationStorage
 
 from lvm_med_monai.apps.deploy.problems import DeployError
 from lvm_med_monai.apps.deploy.series import read_series
-from tests.apps.deploy.scenes import SLICES, STEP, Scene, base, body, enhanced, save, slice_of, ultrasound, volume
+from tests.apps.deploy.scenes import (
+    SAGITTAL,
+    SLICES,
+    STEP,
+    Scene,
+    base,
+    body,
+    enhanced,
+    save,
+    slice_of,
+    ultrasound,
+    volume,
+    with_pixels,
+)
 from tests.slices.factories import DEMO
 
 
@@ -68,7 +84,7 @@ def test_headers_hold_what_a_result_may_repeat_and_no_more(tmp_path: Path) -> No
     assert "Secret" not in text.replace("SECRET", "Secret")
 
 
-def test_files_that_are_no_part_of_the_series_are_left_alone(tmp_path: Path) -> None:
+def test_files_that_are_no_part_of_the_series_are_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     scene = volume(tmp_path)
     (tmp_path / "README.txt").write_text("notes")
     (tmp_path / ".hidden.dcm").write_bytes(b"x")
@@ -77,20 +93,26 @@ def test_files_that_are_no_part_of_the_series_are_left_alone(tmp_path: Path) -> 
     localizer.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     save(scene, localizer, "scout.dcm", [])
     save(scene, base(SegmentationStorage, "SEG"), "old_result.dcm", [])
-    (image,) = read_series(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        (image,) = read_series(tmp_path)
     assert image.stack.n_slices == SLICES
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        "files left alone: 1 hidden (.hidden.dcm), 1 localizer (scout.dcm), 1 not_image (old_result.dcm), "
+        "2 unrecognised (README.txt, ...)"
+    )
 
 
 def two_series(folder: Path) -> None:
     volume(folder / "a")
     for path in files(volume(folder / "b", count=3).folder):
-        change(path, SeriesInstanceUID="1.2.826.0.1.3680043.10.511.3.77.2")
+        change(path, SeriesInstanceUID="1.2.826.0.1.3680043.10.511.3.77.2", SeriesNumber=12)
 
 
 @pytest.mark.parametrize(
     ("choice", "count"),
-    [("0", SLICES), ("1", 3), ("1.2.826.0.1.3680043.10.511.3.77.2", 3)],
-    ids=["first", "second", "uid"],
+    [("3", SLICES), ("12", 3), ("1.2.826.0.1.3680043.10.511.3.77.2", 3)],
+    ids=["number", "other_number", "uid"],
 )
 def test_one_of_several_series_is_chosen(choice: str, count: int, tmp_path: Path) -> None:
     two_series(tmp_path)
@@ -111,9 +133,9 @@ def cut_pixels(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-500])
 
 
-def cut_header(folder: Path) -> None:
+def cut_header(folder: Path, length: int = 100) -> None:
     path = files(volume(folder).folder)[2]
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(path.read_bytes()[:length])
 
 
 def cut_fragments(folder: Path) -> None:
@@ -139,18 +161,45 @@ def without_study(folder: Path) -> None:
         change(path, StudyInstanceUID="")
 
 
+def without_image(folder: Path, link: bool, target: bool = True) -> None:
+    """One slice of the series is a link that leads out, or hidden."""
+    path = files(volume(folder).folder)[2]
+    if not link:
+        path.rename(folder / f".{path.name}")
+        return
+    outside = folder.parent / f"{folder.name}_elsewhere.dcm"
+    path.rename(outside)
+    path.symlink_to(outside)
+    if not target:
+        outside.unlink()
+
+
+LISTED = (
+    r"holds 2 series:\n"
+    r"  CT, 3 slices of 40 x 56, SeriesNumber 12, SeriesInstanceUID 1\.2\.826\.0\.1\.3680043\.10\.511\.3\.77\.2\n"
+    r"  CT, 6 slices of 40 x 56, SeriesNumber 3, SeriesInstanceUID 1\.2\.826\.0\.1\.3680043\.10\.511\.3\.77\.1\n"
+    r"Choose one with --series"
+)
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda folder: None, "holds no files"),
     "no_images": (no_images, "holds no DICOM image.*not_image: a segmentation"),
     "pictures": (pictures, "holds no DICOM image.*no DICOM but picture"),
-    "two_series": (two_series, "holds 2 series(.|\n)*0: CT, 6 slices of 40 x 56(.|\n)*--series"),
+    "two_series": (two_series, LISTED),
     "cut_pixels": (cut_pixels, "cannot be used .truncated.*holds .* of the 4480 bytes.*Send the file again"),
     "cut_header": (cut_header, "cannot be used .corrupt"),
+    "cut_before_elements": (partial(cut_header, length=300), "cannot be used .truncated.*ends in its header"),
+    "cut_before_pixels": (partial(cut_header, length=500), "cannot be used .truncated.*ends in its header"),
     "cut_fragments": (cut_fragments, "cannot be used .truncated"),
     "without_bytes": (without_bytes, "cannot be used .empty"),
     "two_patients": (two_patients, "disagree in PatientID"),
     "instance_twice": (instance_twice, "same instance"),
     "without_study": (without_study, "has no StudyInstanceUID.*complete_series"),
+    "hidden_slice": (partial(without_image, link=False), r"\.02\.dcm cannot be used .missing_data.*begins with a dot"),
+    "linked_slice": (
+        partial(without_image, link=True),
+        r"02\.dcm cannot be used .missing_data.*leads out of the folder",
+    ),
+    "lost_slice": (partial(without_image, link=True, target=False), r"02\.dcm cannot be used .*leads nowhere"),
 }
 
 
@@ -167,8 +216,67 @@ def test_a_folder_that_is_not_there_and_a_series_that_is_not_there(tmp_path: Pat
     with pytest.raises(DeployError, match="holds no files"):
         read_series(tmp_path / "missing")
     two_series(tmp_path)
-    with pytest.raises(DeployError, match="no series '7'"):
-        read_series(tmp_path, "7")
+    for absent in ("7", "0", "\N{SUPERSCRIPT TWO}", ""):
+        with pytest.raises(DeployError, match=f"no series '{absent}'"):
+            read_series(tmp_path, absent)
+
+
+def test_a_number_that_two_series_have_is_no_choice(tmp_path: Path) -> None:
+    two_series(tmp_path)
+    for path in files(tmp_path / "b"):
+        change(path, SeriesNumber=3)
+    with pytest.raises(DeployError, match=r"has 2 series '3':\n.*SeriesInstanceUID"):
+        read_series(tmp_path, "3")
+
+
+def screenshot(folder: Path, colour: bool) -> None:
+    dataset = base(SecondaryCaptureImageStorage, "CT")
+    dataset.InstanceNumber, dataset.ConversionType = 99, "WSD"
+    pixels = np.full((64, 64, 3) if colour else (64, 64), 90, np.uint8)
+    save(Scene(folder), with_pixels(dataset, pixels, bits=8), "screenshot.dcm", [])
+
+
+def scout(folder: Path) -> None:
+    dataset = slice_of(0, "CT", SAGITTAL)
+    dataset.InstanceNumber = 99
+    save(Scene(folder), dataset, "scout.dcm", [])
+
+
+@pytest.mark.parametrize(
+    ("add", "what"),
+    [
+        pytest.param(partial(screenshot, colour=True), "1 slices of 64 x 64 .Secondary Capture", id="colour"),
+        pytest.param(partial(screenshot, colour=False), "1 slices of 64 x 64 .Secondary Capture", id="grey"),
+        pytest.param(scout, r"1 slices of 40 x 56 \(CT Image Storage, sagittal", id="scout_without_a_tag"),
+    ],
+)
+def test_other_images_of_the_series_are_left_alone_and_named(
+    add: Callable[[Path], None], what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    volume(tmp_path)
+    add(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        (image,) = read_series(tmp_path)
+    assert image.stack.n_slices == SLICES
+    assert re.search(f"left alone, as it is no part of the series' images: {what}", caplog.text)
+
+
+def test_an_image_beats_more_screenshots_of_it(tmp_path: Path) -> None:
+    volume(tmp_path, indices=[1])
+    for number in range(3):
+        screenshot(tmp_path, colour=True)
+        (tmp_path / "screenshot.dcm").rename(tmp_path / f"shot{number}.dcm")
+    (image,) = read_series(tmp_path)
+    assert image.stack.units == "HU"
+
+
+def test_a_slice_without_rescale_is_not_left_alone(tmp_path: Path) -> None:
+    """Unlike a screenshot it is a slice of the series; the bundle refuses it."""
+    path = files(volume(tmp_path).folder)[2]
+    dataset = pydicom.dcmread(path)
+    del dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType
+    dataset.save_as(path)
+    assert {image.stack.units for image in read_series(tmp_path)} == {"HU", "raw"}
 
 
 def test_class_and_instance_are_taken_from_the_file_meta_information(tmp_path: Path) -> None:
