@@ -8,13 +8,12 @@ from lvm_med_monai.engines.masked import MaskedDistillationObjective
 from lvm_med_monai.engines.objectives import LocalFeatureObjective, MomentumContrastObjective, Objective, PairObjective
 from lvm_med_monai.engines.prototypes import ClusterObjective, SelfDistillationObjective, SwappedAssignmentObjective
 from lvm_med_monai.engines.schedules import Progress, cosine, warm_up
-from lvm_med_monai.engines.two_views import EmbeddingObjective, GraphMatchingObjective, PrepareTwoViews
+from lvm_med_monai.engines.two_views import GraphMatchingObjective, PrepareTwoViews
 
 __all__ = [
     "ChunkedInferer",
     "ClusterObjective",
     "CropTargets",
-    "EmbeddingObjective",
     "GraphMatchingObjective",
     "LocalFeatureObjective",
     "MaskedDistillationObjective",

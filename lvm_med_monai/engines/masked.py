@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lvm_med_monai.engines.crops import CropTargets
-from lvm_med_monai.engines.objectives import float32
+from lvm_med_monai.engines.objectives import in_float32
 from lvm_med_monai.engines.prototypes import SelfDistillationObjective
 from lvm_med_monai.networks import MaskedOutput
 
@@ -49,8 +49,8 @@ class MaskedDistillationObjective(SelfDistillationObjective):
     def compare(self, output: MaskedOutput, targets: CropTargets) -> torch.Tensor:  # type: ignore[override]  # its own output
         """Weighted sum of the three losses."""
         dino, ibot, koleo = self.weights
-        student, teacher = float32(output.patches), float32(output.patch_targets)
-        loss = dino * super().compare(output, targets)  # type: ignore[arg-type]  # has all that it reads
+        student, teacher = in_float32(output.patches), in_float32(output.patch_targets)
+        loss = dino * super().compare(output, targets)
         patches = self.patch_loss(teacher, student, targets.masks, teacher_temp=self.temperature)
-        spread = torch.stack([self.spread_loss(float32(tokens)) for tokens in output.class_tokens]).sum()
+        spread = torch.stack([self.spread_loss(in_float32(tokens)) for tokens in output.class_tokens]).sum()
         return loss + ibot * patches + koleo * spread

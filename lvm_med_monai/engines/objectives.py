@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from lvm_med_monai.engines.crops import CropTargets
 from lvm_med_monai.engines.schedules import Progress
-from lvm_med_monai.networks import CropsOutput
+from lvm_med_monai.networks import CropsOutput, TwoViewOutput
 from lvm_med_monai.transforms import CropGeometry
 
 
@@ -27,7 +28,7 @@ class Objective(nn.Module):
     def forward(self, output: CropsOutput, targets: CropTargets) -> torch.Tensor:
         """Loss of one step, a scalar."""
         with torch.autocast(output.z_s.device.type, enabled=False):
-            return self.compare(infloat32(output), targets).mean()
+            return self.compare(views_in_float32(output), targets).mean()
 
     def compare(self, output: CropsOutput, targets: CropTargets) -> torch.Tensor:
         """Loss of outputs in float32."""
@@ -35,26 +36,28 @@ class Objective(nn.Module):
 
 
 class PairObjective(Objective):
-    """A loss on the embeddings of two views: NT-Xent (SimCLR), Barlow Twins.
+    """A loss on the embeddings of the first two views: NT-Xent (SimCLR), Barlow Twins.
 
     Args:
-        loss: function of two embeddings (B, F).
+        loss: function of two embeddings (B, F), computed in float32.
     """
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()
         self.loss = loss
 
-    def compare(self, output: CropsOutput, targets: CropTargets) -> torch.Tensor:
-        """Loss of the first two views."""
-        return self.loss(output.z_s, output.z_t)
+    def forward(self, output: CropsOutput | TwoViewOutput, targets: CropTargets | CropGeometry) -> torch.Tensor:
+        """Loss of one step, a scalar; where the views lie in their images does not matter to it."""
+        with torch.autocast(output.z_s.device.type, enabled=False):
+            return self.loss(in_float32(output.z_s), in_float32(output.z_t)).mean()
 
 
 class MomentumContrastObjective(Objective):
     """MoCo: find the teacher's embedding of the other view among those of earlier batches.
 
     Args:
-        loss: lightly's ``NTXentLoss`` with a memory bank. Its bank is part of the checkpoint, which lightly leaves out.
+        loss: lightly's ``NTXentLoss`` with a memory bank, which each process fills with its own batches. The bank is
+            part of the checkpoint, which lightly leaves out.
 
     References:
         MoCo v2, arXiv 2003.04297.
@@ -115,16 +118,16 @@ class LocalFeatureObjective(Objective):
         return self.loss(features[:n], grids[:n], *local)
 
 
-def infloat32(output: CropsOutput) -> CropsOutput:
+def views_in_float32(output: CropsOutput) -> CropsOutput:
     """The output with every tensor in float32."""
 
     def convert(view: Any) -> Any:
-        return type(view)(*(None if tensor is None else float32(tensor) for tensor in view))
+        return type(view)(*(None if tensor is None else in_float32(tensor) for tensor in view))
 
-    return output._replace(views=[convert(v) for v in output.views], targets=[convert(v) for v in output.targets])
+    return replace(output, views=[convert(v) for v in output.views], targets=[convert(v) for v in output.targets])
 
 
-def float32(tensor: torch.Tensor) -> torch.Tensor:
+def in_float32(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor in float32; float64 stays."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 

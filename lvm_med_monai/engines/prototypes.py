@@ -51,7 +51,7 @@ class SwappedAssignmentObjective(Objective):
     """SwAV: predict the balanced assignment of one global view to the prototypes from the other views.
 
     From ``queue_from`` on, embeddings of earlier batches join the assignment, once the queue is full. Each process has
-    a queue of its own; the checkpoint keeps that of the first.
+    a queue of its own.
 
     Args:
         loss: lightly's ``SwaVLoss``.

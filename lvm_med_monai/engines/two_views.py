@@ -1,4 +1,4 @@
-"""What a MONAI trainer needs for self-supervised batches: views instead of labels, losses on both views."""
+"""What a MONAI trainer needs for graph matching: two views instead of labels, a loss on the graphs of both."""
 
 from __future__ import annotations
 
@@ -69,19 +69,3 @@ class GraphMatchingObjective(nn.Module):
             cut_into_graphs(source.positions(rows, columns), size),
             cut_into_graphs(target.positions(rows, columns), size),
         )
-
-
-class EmbeddingObjective(nn.Module):
-    """A loss on the embeddings of two views, such as ``NTXentLoss``, in the form that a trainer calls.
-
-    Args:
-        loss: function of two embeddings (B, F).
-    """
-
-    def __init__(self, loss: nn.Module) -> None:
-        super().__init__()
-        self.loss = loss
-
-    def forward(self, output: TwoViewOutput, crops: CropGeometry) -> torch.Tensor:
-        """Loss of the embeddings; the crops do not matter to it."""
-        return self.loss(output.z_s, output.z_t)

@@ -4,43 +4,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from lvm_med_monai.networks.dino_vit import DinoViTEncoder
-from lvm_med_monai.networks.self_supervised import ViewOutput, split
+from lvm_med_monai.networks.self_supervised import CropsOutput, ViewOutput, split
 
 
-class MaskedOutput(NamedTuple):
-    """Views of a batch, and the patches of the global views that were hidden from the student.
+@dataclass(frozen=True, eq=False)
+class MaskedOutput(CropsOutput):
+    """Views of a batch, the global ones with some patches hidden from the student, and what was said of these patches.
 
     Attributes:
-        views: of the student; the global ones, some of them masked, then the local ones.
-        targets: of the teacher, for the global views.
-        n_global: number of global views.
         class_tokens: of the student, for each global view, shape (B, C).
         patches: scores of the student for the hidden patches, shape (H, K), in the order of the mask.
         patch_targets: scores of the teacher for the same patches.
     """
 
-    views: list[ViewOutput]
-    targets: list[ViewOutput]
-    n_global: int
     class_tokens: list[torch.Tensor]
     patches: torch.Tensor
     patch_targets: torch.Tensor
-
-    @property
-    def z_s(self) -> torch.Tensor:
-        """Embedding of the first view."""
-        return self.views[0].embedding
-
-    @property
-    def z_t(self) -> torch.Tensor:
-        """Embedding of the second view."""
-        return self.views[1].embedding
 
 
 class MaskedBranch(nn.Module):

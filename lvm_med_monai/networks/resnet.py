@@ -14,8 +14,10 @@ class Features(NamedTuple):
     """What an encoder knows about a batch of images.
 
     Attributes:
-        maps: five feature maps of strides 2, 4, 8, 16 and 32, finest first, shape (B, C, H, W) each.
-        pooled: spatial mean of the last map, shape (B, C).
+        maps: feature maps, finest first, shape (B, C, H, W) each. A ResNet has five, of strides 2 to 32; a ViT four, of
+            different depths and one stride, that of its patches.
+        pooled: one vector an image, shape (B, C): the spatial mean of the last map, or the class token where there is
+            one.
     """
 
     maps: list[torch.Tensor]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -36,7 +37,8 @@ class ViewOutput(NamedTuple):
     cells: torch.Tensor | None
 
 
-class CropsOutput(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class CropsOutput:
     """Views of a batch: the global ones, then the local ones.
 
     Attributes:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lvm_med_monai.engines import EmbeddingObjective, GraphMatchingObjective, PrepareTwoViews
+from lvm_med_monai.engines import GraphMatchingObjective, PairObjective, PrepareTwoViews
 from lvm_med_monai.graph import GraphEncoder
 from lvm_med_monai.losses import GraphMatchingLoss, NTXentLoss, preset
 from lvm_med_monai.networks import PretrainingNetwork, Projector, ResNetEncoder
@@ -65,4 +65,4 @@ def test_embedding_objective_is_the_loss_of_the_two_embeddings():
     views, crops = PrepareTwoViews(MultiView(ViewPolicy(size=32)))({"image": torch.rand(4, 3, 32, 32)})
     output = model(views)
     loss = NTXentLoss(temperature=0.1)
-    torch.testing.assert_close(EmbeddingObjective(loss)(output, crops), loss(output.z_s, output.z_t))
+    torch.testing.assert_close(PairObjective(loss)(output, crops), loss(output.z_s, output.z_t))
