@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from lvm_med_monai.exit_status import run_command
 from lvm_med_monai.whole_file import whole_file
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if it found nothing wrong."""
-    options = _parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except (FileNotFoundError, FileExistsError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run_command(_parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,9 @@ from typing import Any
 from lvm_med_monai.bundles.annotation import transform_violations
 from lvm_med_monai.bundles.expressions import broken_rules
 from lvm_med_monai.bundles.json_text import read_json
+from lvm_med_monai.bundles.metadata_fields import field_violations
+from lvm_med_monai.bundles.references import references_in, strings, top_of
+from lvm_med_monai.bundles.table import overlays_of
 
 FILES = (
     "LICENSE",
@@ -84,6 +87,9 @@ def violations(bundle: Path) -> list[str]:
     if missing:
         return [f"{', '.join(missing)} missing"]
     configs = {path.name: read_json(path) for path in sorted((bundle / "configs").glob("*.json"))}
+    odd = [name for name, config in configs.items() if not isinstance(config, dict)]
+    if odd:
+        return [f"{', '.join(odd)} must hold an object"]
     return [sentence for check in _CHECKS for sentence in check(bundle, configs)]
 
 
@@ -120,13 +126,17 @@ def _no_python(bundle: Path, configs: dict[str, Any]) -> Iterator[str]:
 
 def _metadata(bundle: Path, configs: dict[str, Any]) -> Iterator[str]:
     metadata = configs["metadata.json"]
+    wrong = list(field_violations(metadata))
+    if wrong:
+        yield from wrong
+        return
     if metadata["version"] not in metadata["changelog"]:
         yield f"the changelog has no entry for version {metadata['version']}"
     packages = metadata["required_packages_version"]
     if "lvm_med_monai" not in packages:
         yield "required_packages_version does not name lvm_med_monai"
     for version in [*(metadata[f"{name}_version"] for name in ("monai", "pytorch", "numpy")), *packages.values()]:
-        if not _VERSION.fullmatch(version):
+        if not _VERSION.fullmatch(str(version)):
             yield f"{version!r} is not a plain version such as 1.6.1"
     tensors = metadata["network_data_format"]
     if list(tensors["inputs"]) != ["image"] or list(tensors["outputs"]) != ["pred"]:
@@ -166,12 +176,11 @@ def _overlays(bundle: Path, configs: dict[str, Any]) -> Iterator[str]:
     """A key that nothing reads is a misspelt one: MONAI adds it without a word."""
     known = {"imports", "initialize", "run", "finalize", *configs["train.json"], *configs["inference.json"]}
     for name in configs.keys() - set(SUPPLIES):
+        local = {top_of(reference) for reference in references_in(configs[name])}
         for key in configs[name]:
-            top, _, below = key.lstrip("+").partition("::")
-            local = f"@{top}" in str(configs[name])
-            if top not in known and not local:
+            if top_of(key) not in known | local:
                 yield f"{name} sets {key}, which neither train.json nor inference.json has"
-            if name == "demo.json" and (below or key.startswith("+")):
+            if name == "demo.json" and ("::" in key or key.startswith("+")):
                 yield f"demo.json sets {key}: only top-level sizes fit train.json and inference.json alike"
 
 
@@ -189,20 +198,21 @@ def _documentation(bundle: Path, configs: dict[str, Any]) -> Iterator[str]:
         yield f"docs/README.md lacks the headings {', '.join(absent)}"
     if REMINDER in page or any(REMINDER in text for text in strings(configs["metadata.json"])):
         yield f"metadata or docs/README.md still hold texts that start with {REMINDER}"
-    unnamed = [name for name in configs if name not in SUPPLIES and name.removesuffix(".json") not in page]
+    unnamed = [name for name in configs if name not in SUPPLIES and not _names(page, name.removesuffix(".json"))]
     if unnamed:
-        yield f"docs/README.md does not mention {', '.join(unnamed)}"
+        yield f"docs/README.md does not mention {', '.join(unnamed)}: name each in backticks or in a command"
+    table = [line for line in page.splitlines() if line.startswith("|")]
+    if any(line.startswith("| overlay") for line in table):
+        left_out = [name for name in overlays_of(bundle) if not any(f"`{name}`" in line for line in table)]
+        if left_out:
+            yield f"docs/README.md's table of overlays has no row for {', '.join(left_out)}"
+    if configs["metadata.json"].get("torchscript") is False and "TorchScript" not in page:
+        yield "docs/README.md does not say why the network cannot be scripted: write of TorchScript"
 
 
-def strings(item: Any) -> Iterator[str]:
-    """Every string inside a configuration; keys are not among them."""
-    if isinstance(item, dict):
-        item = list(item.values())
-    if isinstance(item, list):
-        for value in item:
-            yield from strings(value)
-    elif isinstance(item, str):
-        yield item
+def _names(page: str, overlay: str) -> bool:
+    """Whether a page names an overlay: in backticks, or by its path in a command."""
+    return re.search(rf"`{re.escape(overlay)}(\.json)?`|configs/{re.escape(overlay)}\.json\b", page) is not None
 
 
 _CHECKS: tuple[Callable[[Path, dict[str, Any]], Iterator[str]], ...] = (

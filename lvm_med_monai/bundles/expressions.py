@@ -1,4 +1,8 @@
-"""Rules for the strings of a configuration: an expression is a name or a call, never a program."""
+"""Rules for the strings of a configuration: an expression takes one step, never two, so it is no program.
+
+A step is a call, or one pass through a list. Names, attributes, arithmetic, choices and a function around the whole
+expression (``lambda batch: ...``, which MONAI's handlers want) are no steps.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +28,14 @@ def broken_rules(text: str) -> Iterator[str]:
         return
     if len(text) >= LONGEST:
         yield f"is longer than {LONGEST} characters: make it a function"
-    if calls_in(text) > 1:
-        yield "makes more than one call: make it a function"
+    if steps_in(text) > 1:
+        yield "takes more than one step (a call, a pass through a list): make it a function"
 
 
-def calls_in(expression: str) -> int:
-    """Number of calls in a ``$`` expression, the condition of a device not counted.
+def steps_in(expression: str) -> int:
+    """Number of steps in a ``$`` expression, the condition of a device not counted.
+
+    A condition inside a pass, an assignment and a function inside the expression count as steps of their own.
 
     Raises:
         ValueError: the expression is no Python.
@@ -39,4 +45,13 @@ def calls_in(expression: str) -> int:
         tree = ast.parse(plain, mode="eval")
     except SyntaxError as error:
         raise ValueError(f"{expression} is no Python expression: {error.msg}") from error
-    return sum(isinstance(node, ast.Call) and ast.unparse(node) != CONDITION for node in ast.walk(tree))
+    whole: ast.AST = tree.body.body if isinstance(tree.body, ast.Lambda) else tree.body
+    return sum(_steps_of(node) for node in ast.walk(whole))
+
+
+def _steps_of(node: ast.AST) -> int:
+    if isinstance(node, ast.Call):
+        return int(ast.unparse(node) != CONDITION)
+    if isinstance(node, ast.comprehension):
+        return 1 + len(node.ifs)
+    return 2 * isinstance(node, (ast.Lambda, ast.NamedExpr))

@@ -53,10 +53,11 @@ def render(recipe: Path, root: Path) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: a fragment does not exist.
-        ValueError: a file is no JSON, the recipe repeats a value of its fragments, has a section without meaning, or
-            leaves a placeholder of the template open.
+        ValueError: a file is no JSON, the recipe names no fragments, repeats a value of them, has a section without
+            meaning, or leaves a placeholder of the template open; or a file that every bundle has comes from nowhere.
     """
     sections = read_json(recipe)
+    _check_form(sections, recipe.name)
     folders = [root / "recipes" / "fragments" / name for name in sections.pop("fragments")]
     for folder in folders:
         if not folder.is_dir():
@@ -68,6 +69,9 @@ def render(recipe: Path, root: Path) -> dict[str, str]:
         raise ValueError(f"{recipe.name} has the sections {unknown}: expected *.json, {README} or {DATA_LICENCE}")
     names = sorted({path.name for folder in folders for path in folder.glob("*.json")} | sections.keys())
     configs = {name: _compose(name, folders, sections, recipe.name) for name in names if name != SHARED}
+    absent = [name for name in MERGED if name not in configs]
+    if absent:
+        raise ValueError(f"neither {recipe.name} nor one of its fragments has {', '.join(absent)}")
     files = {f"configs/{name}": json_text(config) for name, config in configs.items()}
     files[f"configs/{LOGGING}"] = _last(folders, LOGGING).read_text(encoding="utf-8")
     files["LICENSE"] = (root / "LICENSE").read_text(encoding="utf-8")
@@ -76,6 +80,22 @@ def render(recipe: Path, root: Path) -> dict[str, str]:
     if licence is not None:
         files[f"docs/{DATA_LICENCE}"] = _wrap(licence) + "\n"
     return files
+
+
+def _check_form(sections: Any, recipe: str) -> None:
+    """Make sure that a recipe is an object of objects that names its fragments.
+
+    Raises:
+        ValueError: it is not.
+    """
+    fragments = sections.get("fragments") if isinstance(sections, dict) else None
+    if not isinstance(fragments, list) or not fragments or not all(isinstance(name, str) for name in fragments):
+        raise ValueError(f"{recipe} names no fragments: give a list of folders of recipes/fragments under 'fragments'")
+    odd = [
+        name for name, section in sections.items() if name.endswith((".json", README)) and not isinstance(section, dict)
+    ]
+    if odd:
+        raise ValueError(f"{recipe}: {', '.join(odd)} must be objects")
 
 
 def _compose(name: str, folders: list[Path], sections: Mapping[str, Any], recipe: str) -> dict[str, Any]:

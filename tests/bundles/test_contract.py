@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 
 import pytest
 
 from lvm_med_monai.bundles import violations
-from lvm_med_monai.bundles.json_text import read_json
+from lvm_med_monai.bundles.expressions import broken_rules, steps_in
 from tests.bundles.conftest import BUNDLES, ROOT, SEGMENTATION
 
 every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
@@ -23,18 +22,6 @@ def test_the_contract_is_kept(bundle):
 @every_bundle
 def test_the_licence_is_the_repositorys(bundle):
     assert (bundle / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
-
-
-@every_bundle
-def test_metadata_fits_the_schema(bundle):
-    path = os.environ.get("MONAI_BUNDLE_SCHEMA")
-    if path is None:
-        pytest.skip(
-            "MONAI_BUNDLE_SCHEMA does not name a copy of meta_schema_20240725.json, which needs a network to get"
-        )
-    jsonschema = pytest.importorskip("jsonschema", reason="installed by the extra dev")
-    with open(path) as schema:
-        jsonschema.validate(read_json(bundle / "configs" / "metadata.json"), json.load(schema))
 
 
 def edit(name, change):
@@ -67,6 +54,14 @@ def drop_first(name, part, target):
     return edit(name, change)
 
 
+TENSOR = {
+    "type": "image",
+    "format": "rgb",
+    "num_channels": 3,
+    "spatial_shape": [1],
+    "dtype": "float32",
+    "value_range": [],
+}
 BREACHES = {
     "file missing": (lambda bundle: (bundle / "LICENSE").unlink(), "LICENSE missing"),
     "python inside": (lambda bundle: (bundle / "more.py").write_text(""), "holds Python: more.py"),
@@ -76,8 +71,20 @@ BREACHES = {
         "no entry for version 9.9.9",
     ),
     "version range": (edit("metadata.json", lambda c: c.update(monai_version=">=1.6")), "not a plain version"),
+    "no metadata": (
+        lambda bundle: (bundle / "configs" / "metadata.json").write_text("{}"),
+        "metadata.json lacks schema, version, changelog, monai_version",
+    ),
+    "no object": (
+        lambda bundle: (bundle / "configs" / "train.json").write_text("[]"),
+        "train.json must hold an object",
+    ),
+    "unexplained torchscript": (
+        edit("metadata.json", lambda c: c.update(torchscript=False)),
+        "does not say why the network cannot be scripted",
+    ),
     "other input name": (
-        edit("metadata.json", lambda c: c["network_data_format"].update(inputs={"x": {}})),
+        edit("metadata.json", lambda c: c["network_data_format"].update(inputs={"x": TENSOR})),
         "must be called image",
     ),
     "cuda only": (edit("train.json", lambda c: c.update(device="$torch.device('cuda')")), "the device must be"),
@@ -93,7 +100,7 @@ BREACHES = {
         edit("train.json", lambda c: c.update(run_dir="$@bundle_root + '/models'")),
         "names the folder models",
     ),
-    "two calls": (edit("train.json", lambda c: c.update(seed="$int(float(1))")), "makes more than one call"),
+    "two calls": (edit("train.json", lambda c: c.update(seed="$int(float(1))")), "takes more than one step"),
     "long expression": (edit("train.json", lambda c: c.update(seed="$" + "1+" * 60 + "1")), "longer than 110"),
     "hash": (edit("inference.json", lambda c: c.update(seed="@a#b")), "holds #"),
     "working folder": (
@@ -102,6 +109,10 @@ BREACHES = {
     ),
     "outside": (edit("inference.json", lambda c: c.update(seed="../data")), "leaves the bundle"),
     "misspelt override": (edit("demo.json", lambda c: c.update(epoch=1)), "demo.json sets epoch, which neither"),
+    "start of a reference": (
+        edit("demo.json", lambda c: c.update(batch="$@batch_size + 1")),
+        "demo.json sets batch, which neither",
+    ),
     "nested override in demo": (edit("demo.json", lambda c: c.update({"train::x": 1})), "only top-level sizes"),
     "data in preprocessing": (
         edit("inference.json", lambda c: c["preprocessing"].update(x="@dataset_dir")),
@@ -122,6 +133,17 @@ BREACHES = {
     "overlay without a word": (
         lambda bundle: (bundle / "configs" / "sequel.json").write_text("{}"),
         "does not mention sequel.json",
+    ),
+    "overlay in passing": (
+        lambda bundle: (bundle / "configs" / "masks.json").write_text("{}"),  # a word of the page, not the overlay
+        "does not mention masks.json",
+    ),
+    "overlay without a row": (
+        lambda bundle: (
+            (bundle / "configs" / "sequel.json").write_text("{}"),
+            (bundle / "docs" / "README.md").open("a").write("\nThere is `sequel`.\n"),
+        ),
+        "table of overlays has no row for sequel",
     ),
 }
 
@@ -148,3 +170,24 @@ def test_a_repeated_key_is_refused(tmp_path):
     (bundle / "configs" / "demo.json").write_text('{"depth": 18, "depth": 34}')
     with pytest.raises(ValueError, match=r"demo.json repeats the keys \['depth'\]"):
         violations(bundle)
+
+
+@pytest.mark.parametrize(
+    ("expression", "steps"),
+    [
+        ("@a::b", 0),
+        ("$@a + '/x' if @b else None", 0),
+        ("$len(@a)", 1),
+        ("$torch.device('cuda' if torch.cuda.is_available() else 'cpu')", 1),
+        ("$[side // 2 for side in @sizes]", 1),
+        ("$lambda batch: [item['name'] for item in batch]", 1),
+        ("$[int(side) for side in @sizes]", 2),
+        ("$[side for side in @sizes if side]", 2),
+        ("$[a + b for a in @x for b in @y]", 2),
+        ("$lambda x: lambda y: x", 2),
+        ("$(a := 3)", 2),
+    ],
+)
+def test_steps_of_an_expression_are_counted(expression, steps):
+    assert steps_in(expression if expression.startswith("$") else f"${expression}") == steps
+    assert any("more than one step" in rule for rule in broken_rules(expression)) == (steps > 1)

@@ -12,9 +12,11 @@ import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_metadata, verify_net_in_out
 from monai.bundle.config_parser import ConfigParser
 from monai.bundle.scripts import _get_fake_spatial_shape
+from torch.jit.frontend import NotSupportedError
 
-from lvm_med_monai.bundles.json_text import read_json
-from tests.bundles.conftest import BUNDLES, SHORT, samples_of
+from lvm_med_monai.bundles import violations
+from lvm_med_monai.bundles.json_text import json_text, read_json
+from tests.bundles.conftest import BUNDLES, SEGMENTATION, SHORT, samples_of
 from tests.bundles.harness import configs
 
 SIZES = ("inference.json", "demo.json")
@@ -69,13 +71,13 @@ def test_verify_metadata(bundle, tmp_path):
     schema = os.environ.get("MONAI_BUNDLE_SCHEMA")
     if schema is None:
         pytest.skip(
-            "MONAI_BUNDLE_SCHEMA does not name a copy of meta_schema_20240725.json, which needs a network to get"
+            "the contract checks the fields; set MONAI_BUNDLE_SCHEMA to meta_schema_20240725.json for MONAI's check"
         )
     shutil.copy(schema, tmp_path / "schema.json")
     verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(tmp_path / "schema.json"))
 
 
-@pytest.mark.parametrize("bundle", [path for path in BUNDLES if scripts(path)], ids=lambda path: path.name)
+@every_bundle
 def test_ckpt_export_gives_the_same_numbers(bundle, weights, tmp_path):
     ckpt_export(
         "network_def",
@@ -89,13 +91,45 @@ def test_ckpt_export_gives_the_same_numbers(bundle, weights, tmp_path):
         torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(image), network_of(bundle)(image))
 
 
-@pytest.mark.parametrize("bundle", [path for path in BUNDLES if not scripts(path)], ids=lambda path: path.name)
-def test_torch_export_stands_in_where_scripting_cannot(bundle):
-    assert "TorchScript" in (bundle / "docs" / "README.md").read_text()
-    network, image = network_of(bundle), image_for(bundle)
+class NotScripted(torch.nn.Module):
+    """What TorchScript cannot compile: arguments by keyword alone, taken as they come."""
+
+    def __init__(self, out_channels):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, out_channels, 1)
+
+    def forward(self, image, **kwargs):
+        return self.layer(image, **kwargs)
+
+
+@pytest.fixture
+def not_scripted(tmp_path):
+    """A made-up bundle whose network says that it cannot be scripted; no bundle of the collection does."""
+    bundle = tmp_path / SEGMENTATION.name
+    shutil.copytree(SEGMENTATION, bundle)
+    definition = {"_target_": f"{__name__}.NotScripted", "out_channels": 5}
+    changes = {"inference.json": {"network_def": definition}, "train.json": {"network_def": definition}}
+    for name, values in {**changes, "metadata.json": {"torchscript": False}}.items():
+        path = bundle / "configs" / name
+        path.write_text(json_text({**read_json(path), **values}))
+    with (bundle / "docs" / "README.md").open("a") as page:
+        page.write("\nTorchScript compiles no keyword arguments.\n")
+    return bundle
+
+
+def test_torch_export_stands_in_where_scripting_cannot(not_scripted):
+    assert violations(not_scripted) == []
+    with pytest.raises(NotSupportedError, match="keyword-only"):
+        torch.jit.script(network_of(not_scripted))
+    network, image = network_of(not_scripted), image_for(not_scripted)
     exported = torch.export.export(network, (image,))
     with torch.no_grad():
         torch.testing.assert_close(exported.module()(image), network(image))
+
+
+def test_every_bundle_is_scripted():
+    """A bundle that says it is not belongs into this list, and into a test that exports it."""
+    assert [bundle.name for bundle in BUNDLES if not scripts(bundle)] == []
 
 
 @every_bundle

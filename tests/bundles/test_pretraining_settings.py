@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from monai.bundle import ConfigParser
 
 from lvm_med_monai.bundles.json_text import read_json
 from tests.bundles.conftest import ROOT
@@ -95,3 +97,48 @@ def test_lvm_meds_vit_b_has_the_papers_batch():
 def test_the_sizes_of_the_demo_are_sizes_of_the_training(folder):
     known = settings(folder, "train.json")
     assert [key for key in read_json(folder / "demo.json") if key not in known] == []
+
+
+PARALLEL = [
+    (folder, path.stem)
+    for folder in (BASELINES, RAD_DINO, LVM_MED)
+    for path in sorted(folder.glob("*.json"))
+    if path.stem not in ("metadata", "inference", "evaluate", "multi_gpu_train", "demo")
+]
+
+
+@pytest.mark.parametrize(("folder", "overlay"), PARALLEL, ids=[f"{f.parent.name}-{name}" for f, name in PARALLEL])
+def test_several_processes_fit_every_overlay(folder, overlay, monkeypatch):
+    """What a process has of its own is seeded by its rank, and kept for it in the checkpoint."""
+    monkeypatch.setattr("torch.distributed.get_rank", lambda: 3)
+    parser = ConfigParser()
+    parser.read_config([str(folder / f"{name}.json") for name in ("train", overlay, "demo", "multi_gpu_train")])
+    parser["network"], parser["train::sampler::world_size"] = "@network_def", 4
+    parser["slices"] = {"_target_": f"{__name__}.Slices"}
+    kept = parser.get_parsed_content(f"train::handlers::{2 if folder == LVM_MED else 1}").rank_objects
+    assert {"views", "sampler"} <= kept.keys()
+    for name, thing in kept.items():
+        for key, state in thing.state_dict().items():
+            if "generator" in key:
+                seed = 3 + (1_000_003 if key == "generator_1" else 0)
+                assert torch.equal(state, torch.Generator().manual_seed(seed).get_state()), name
+    if folder == LVM_MED and overlay != "simclr":
+        assert kept["objective"].state_dict()["loss._extra_state"].tolist() == [3, 0]
+    assert ("objective" in kept) == (folder == LVM_MED or overlay in ("swav", "moco_v2"))
+
+
+class Slices:
+    """A data set of 400 slices, as far as samplers look at it."""
+
+    @property
+    def rows(self):
+        return self
+
+    def column(self, name):
+        return [str(index) for index in range(400)]
+
+    def groups(self, *names):
+        return [("MR", "one")] * 400
+
+    def __len__(self):
+        return 400

@@ -168,3 +168,28 @@ def test_a_copy_of_the_repository_renders_the_same(tmp_path):
     shutil.copy(ROOT / "LICENSE", tmp_path)
     for recipe in RECIPES[:2]:
         assert render(tmp_path / "recipes" / recipe.name, tmp_path) == render(recipe, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({}, "thing.json names no fragments: give a list of folders"),
+        ({"fragments": "base"}, "thing.json names no fragments"),
+        ([], "thing.json names no fragments"),
+        ({"fragments": ["base"], "train.json": []}, "thing.json: train.json must be objects"),
+    ],
+    ids=["nothing", "text", "list", "section of another kind"],
+)
+def test_a_recipe_of_another_form_is_named(repository, recipe, message, capsys):
+    (repository / "recipes" / "thing.json").write_text(json.dumps(recipe))
+    assert main(["render", "thing", "--root", str(repository)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (repository / "bundles").exists()
+
+
+def test_a_file_that_comes_from_nowhere_is_named(repository):
+    (repository / "recipes" / "fragments" / "base" / "metadata.json").unlink()
+    recipe = write_recipe(repository)
+    recipe.write_text(json.dumps({"fragments": ["base"]}))
+    with pytest.raises(ValueError, match=r"neither thing_segmentation.json nor one of its fragments has metadata.json"):
+        render(recipe, repository)

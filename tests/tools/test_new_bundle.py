@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from lvm_med_monai.bundles import render, violations
-from lvm_med_monai.bundles.contract import REMINDER
+from lvm_med_monai.bundles.contract import REMINDER, SUPPLIES
+from lvm_med_monai.bundles.package import WAYS_TO_RUN
 
 ROOT = Path(__file__).resolve().parents[2]
 LIKE = "abdominal_organ_ct_segmentation"
+MODELS = sorted(path.stem for path in (ROOT / "recipes").glob("*.json") if path.stem != "slice_deepgrow_annotation")
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,9 @@ def write(files, folder):
         (folder / name).write_text(text)
 
 
-def test_only_reminders_are_missing(tool, root):
-    recipe = tool.start("kidney_stone_ct_segmentation", LIKE, root)
+@pytest.mark.parametrize("like", MODELS)
+def test_only_reminders_are_missing(tool, root, like):
+    recipe = tool.start(f"kidney_stone_ct_{like.rpartition('_')[2]}", like, root)
     bundle = root / "bundles" / recipe.stem
     write(render(recipe, root), bundle)
     assert violations(bundle) == [f"metadata or docs/README.md still hold texts that start with {REMINDER}"]
@@ -48,14 +51,21 @@ def test_only_reminders_are_missing(tool, root):
     assert violations(bundle) == []
 
 
-def test_nothing_published_is_taken_over(tool, root):
-    like = "colon_polyp_endoscopy_segmentation"
-    started = json.loads(tool.start("wound_photograph_segmentation", like, root).read_text())
-    model = json.loads((root / "recipes" / f"{like}.json").read_text())
-    assert "paper.json" in model
-    assert "paper.json" not in started
-    assert started["fragments"] == model["fragments"]
-    assert all("Kvasir" not in str(started[part]) for part in ("README.md", "metadata.json"))
+@pytest.mark.parametrize("like", MODELS)
+def test_nothing_published_is_taken_over(tool, root, like):
+    recipe = tool.start(f"kidney_stone_ct_{like.rpartition('_')[2]}", like, root)
+    started, model = json.loads(recipe.read_text()), json.loads((root / "recipes" / f"{like}.json").read_text())
+    overlays = {Path(name).name for name in render(recipe, root) if name.endswith(".json")} - {*SUPPLIES, *WAYS_TO_RUN}
+    assert overlays <= {"demo.json", "vit_b.json", "linear_probe.json", "shards.json"}
+    assert "vit_b.json" not in started  # sizes for the other's data
+    for part in ("data", "published", "references", "data_licence"):
+        old, new = ((recipe.get("README.md") or {}).get(part) for recipe in (model, started))
+        assert old is None or new == f"{REMINDER} {part}"
+
+
+def test_a_fragment_with_a_protocol_is_no_model(tool, root):
+    with pytest.raises(ValueError, match="its fragment deepgrow holds a protocol of certain data"):
+        tool.start("nodule_ct_deepgrow_annotation", "slice_deepgrow_annotation", root)
 
 
 CASES = {
