@@ -16,7 +16,7 @@ RUNTIME = [
     "torchvision",
     "pytorch-ignite",
     "numpy>=1.24",
-    "scipy",
+    "scipy>=1.15",
     "nibabel",  # NIfTI, Analyze, MGZ
     "itk",  # MetaImage, NRRD
     "pydicom>=3",
@@ -25,7 +25,7 @@ RUNTIME = [
     "pylibjpeg-rle",  # RLE
     "pyjpegls",  # JPEG-LS
     "python-gdcm",  # JPEG lossless and 12-bit JPEG
-    "pillow",  # PNG shards, plain images
+    "pillow>=10.1",  # PNG shards, plain images
     "pyarrow",  # Parquet manifests
     "isal",  # fast inflate of .nii.gz, fast deflate of PNG shards
     "fsspec",  # shards on object stores
@@ -37,11 +37,9 @@ RUNTIME = [
     "pandas",  # MONAI's MetricsSaver summaries
     "timm",  # vision transformers
     "safetensors",  # published weights in that form
-    "torchmetrics",  # classification metrics, average precision of boxes
-    "pycocotools",  # COCO's own evaluation, behind torchmetrics
+    "pycocotools",  # COCO's own evaluation, behind the average precision of boxes
     "segment-anything==1.0",  # prompt encoder and mask decoder, with the published key names
-    "matplotlib",  # reliability plots
-    "scikit-learn",  # clustering, nearest neighbours
+    "matplotlib>=3.6",  # reliability plots
 ]
 EXTRAS = {
     "demo": [],
@@ -69,7 +67,9 @@ EXTRAS = {
         "pyyaml",
         "ray>=2.40",
         "ruff",
+        "scikit-learn",  # another opinion on metrics, as torchmetrics
         "SimpleITK",
+        "torchmetrics",
     ],
 }
 

@@ -3,7 +3,7 @@
 from lvm_med_monai.data.balanced import BalancedBatchSampler
 from lvm_med_monai.data.boxes import collate_boxes, read_boxes, repeat_rare
 from lvm_med_monai.data.classes import class_weights, read_classes, read_labels
-from lvm_med_monai.data.datalist import label_table, read_datalist
+from lvm_med_monai.data.datalist import read_datalist
 from lvm_med_monai.data.epoch_length import balanced_epoch_length
 from lvm_med_monai.data.exclusion import (
     ExcludingSliceDataset,
@@ -13,6 +13,7 @@ from lvm_med_monai.data.exclusion import (
     write_slice_list,
 )
 from lvm_med_monai.data.few_shot import few_shot
+from lvm_med_monai.data.folder_sections import add_folder_sections
 from lvm_med_monai.data.fused_boxes import fuse_boxes
 from lvm_med_monai.data.label_columns import add_labels
 from lvm_med_monai.data.labelled_slices import LabelledSlices
@@ -40,6 +41,7 @@ __all__ = [
     "SliceInputs",
     "SliceShardDataset",
     "StoredReader",
+    "add_folder_sections",
     "add_labels",
     "balanced_epoch_length",
     "check_objects",
@@ -50,7 +52,6 @@ __all__ = [
     "collate_boxes",
     "few_shot",
     "fuse_boxes",
-    "label_table",
     "list_inputs",
     "mask_name",
     "read_boxes",

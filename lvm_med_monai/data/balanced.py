@@ -14,8 +14,8 @@ class BalancedBatchSampler(Sampler[list[int]]):
 
     A batch is drawn without replacement with weights that give a group of n slices the total weight ``n ** power``:
     1 keeps the natural shares, 0 gives all groups the same, 0.5 lies between; or the weight that ``shares`` names. A
-    slice never meets itself in a batch,
-    since two equal slices make the right matching undecidable; so a small group gives at most all of its slices.
+    slice never meets itself in a batch, since two equal slices make the right matching undecidable; so a small group
+    gives at most all of its slices.
 
     Args:
         groups: group of each slice, such as its modality and data set.

@@ -14,9 +14,10 @@ from torch.nn.functional import pad
 
 from lvm_med_monai.data.fused_boxes import fuse_boxes
 from lvm_med_monai.data.pictures import check_picture
+from lvm_med_monai.data.samples import sample_exists, stacks_at
 from lvm_med_monai.data.sections import read_sections
 from lvm_med_monai.data.stored_pictures import is_nifti
-from lvm_med_monai.slices import Stack, iter_stacks
+from lvm_med_monai.slices import Stack
 
 _SLACK = 1.0
 """Pixels by which a box may leave its image, as rounding does; it is clipped."""
@@ -38,7 +39,8 @@ def read_boxes(
     A datalist is ``{"training": [{"image": "a.png", "box": [[x1, y1, x2, y2]], "label": [0]}], ...}`` with paths
     relative to its folder, as ``python -m lvm_med_monai.lists datalist`` writes it. Boxes are in pixels of the picture
     as it is stored: x to the right (the first axis of a NIfTI file), y down (the second axis); left, top, right and
-    bottom edge, so that a box around the first pixel is 0, 0, 1, 1. A picture without boxes has empty lists.
+    bottom edge, so that a box around the first pixel is 0, 0, 1, 1. A picture without boxes has empty lists. A picture
+    may be a slice of an extracted folder, as ``FOLDER/SLICE_ID``; its boxes are in pixels of the extracted slice.
 
     Args:
         dataset_dir: folder of the datalist.
@@ -59,8 +61,8 @@ def read_boxes(
 
     Raises:
         FileNotFoundError: the datalist or a picture is absent.
-        ValueError: the section is absent or empty, an entry is not of this form, a box has no area or leaves its
-            picture, a label is unknown, or a file is no single grey or colour picture.
+        ValueError: the section is absent or empty, an entry is not of this form, a box has no area inside its picture
+            or leaves it, a label is unknown, or a file is no single grey or colour picture.
     """
     numbers = list(range(len(classes)) if labels is None else labels)
     if len(set(numbers)) != len(numbers) or len(numbers) != len(classes) or not classes:
@@ -71,14 +73,12 @@ def read_boxes(
         where = f"{name}, {section}"
         boxes, found = _lists(entry, where)
         image = entry["image"]
-        check_picture(root / image)
         width, height = _size(root / image)
         kept = [index for index, label in enumerate(found) if label not in ignored_labels]
         for index in kept:
             _check_label(found[index], numbers, classes, f"{where}: {image}")
-            _check_box(boxes[index], width, height, f"{where}: {image}")
-        box = torch.tensor([boxes[index] for index in kept], dtype=torch.float32).reshape(-1, 4)
-        box = torch.minimum(box.clamp(min=0), torch.tensor([width, height] * 2))
+        inside = [_inside(boxes[index], width, height, f"{where}: {image}") for index in kept]
+        box = torch.tensor(inside, dtype=torch.float32).reshape(-1, 4)
         label = torch.tensor([numbers.index(found[index]) for index in kept], dtype=torch.int64)
         if fusion_overlap is not None:
             box, label = fuse_boxes(box, label, fusion_overlap)
@@ -151,24 +151,30 @@ def _check_label(label: Any, numbers: Sequence[int], classes: Sequence[str], whe
         )
 
 
-def _check_box(box: Any, width: int, height: int, where: str) -> None:
+def _inside(box: Any, width: int, height: int, where: str) -> list[float]:
+    """A box clipped to its picture, in which it has an area."""
     numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
     if not numbers or not all(math.isfinite(value) for value in box):
         raise ValueError(f"{where} has the box {box}: expected x1, y1, x2, y2, four numbers of pixels")
-    x1, y1, x2, y2 = box
+    x1, y1, x2, y2 = torch.tensor(box, dtype=torch.float32).tolist()
     if x2 <= x1 or y2 <= y1:
         raise ValueError(f"{where} has the box {box} without area: expected x1, y1, x2, y2 with x2 > x1 and y2 > y1")
-    if min(x1, y1) < -_SLACK or x2 > width + _SLACK or y2 > height + _SLACK:
+    clipped = [max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)]
+    outside = clipped[2] <= clipped[0] or clipped[3] <= clipped[1]
+    if outside or min(x1, y1) < -_SLACK or x2 > width + _SLACK or y2 > height + _SLACK:
         raise ValueError(
             f"{where} has the box {box}, which leaves the picture of {width} x {height} pixels: give pixels of the "
             "stored picture, x to the right and y down"
         )
+    return clipped
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """Columns and rows of a picture as it is stored, by its header."""
+    """Columns and rows of the one picture at a path as it is stored, by its header."""
+    if path.exists() or not sample_exists(path):
+        check_picture(path)  # an extracted slice is one grey or colour picture by its making
     if is_nifti(path):
         width, height = nibabel.load(path).shape[:2]
         return width, height
-    (stack,) = (item for item in iter_stacks(path) if isinstance(item, Stack))
+    (stack,) = (item for item in stacks_at(path) if isinstance(item, Stack))
     return stack.width, stack.height

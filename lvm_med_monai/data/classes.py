@@ -10,10 +10,9 @@ import torch
 
 from lvm_med_monai.data.pictures import check_picture
 from lvm_med_monai.data.sections import read_sections
+from lvm_med_monai.data.unknown import UNKNOWN, is_known
 
-UNKNOWN = -1.0
-"""Label of a finding about which nothing is known; losses and metrics leave it out."""
-_UNCERTAIN = {"ignore": UNKNOWN, "negative": 0.0, "positive": 1.0}
+_UNCERTAIN = {"ignore": float(UNKNOWN), "negative": 0.0, "positive": 1.0}
 
 
 def read_classes(
@@ -82,10 +81,10 @@ def read_labels(
         raise ValueError(f"classes must be different names, two at least if they exclude each other: {list(classes)}")
     items = []
     for entry in read_sections(Path(dataset_dir), section, name)[section]:
-        image = entry.get("image") if isinstance(entry, dict) else None
+        image = entry.get("image")
         if not isinstance(image, str):
             raise ValueError(f'{name}, {section}: {entry} has no path under "image"; several images need entries each')
-        if "label" not in entry:
+        if not is_known(entry.get("label")):
             raise ValueError(f"{name}, {section}: {image} has no label; leave it out, or label it")
         read: Callable[..., Any] = _findings if multi_label else _one_class
         try:

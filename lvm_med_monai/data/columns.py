@@ -197,8 +197,7 @@ def _of_lists(array: pyarrow.ChunkedArray) -> Column:
     import pyarrow.compute as pc
 
     if pa.types.is_string(array.type.value_type):
-        joined = _repeated(pc.binary_join(array, ",").dictionary_encode())
-        return Repeated(joined.codes, [None if v is None else v.split(",") if v else [] for v in joined.values])
+        return _of_texts(array)
     missing = array.is_null().to_numpy()
     lengths = set(pc.unique(pc.list_value_length(array)).to_pylist()) - {None}
     if len(lengths) > 1:
@@ -211,6 +210,24 @@ def _of_lists(array: pyarrow.ChunkedArray) -> Column:
         numbers[~missing] = present[:, place]
         parts.append(column_of(pa.chunked_array([pa.array(numbers)])))
     return Vectors(parts, missing)
+
+
+def _of_texts(array: pyarrow.ChunkedArray) -> Repeated:
+    """Lists of strings, compared by the ranks of their strings, which hold no comma whatever the strings do."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole = pa.concat_arrays([pa.array([], array.type), *array.chunks])
+    texts = _repeated(pa.chunked_array([whole.flatten().dictionary_encode()]))
+    ranks = pc.utf8_lpad(pc.cast(pa.array(texts.codes), pa.string()), len(str(len(texts.values))), "0")
+    ends = np.cumsum(pc.list_value_length(whole).fill_null(0).to_numpy(), dtype=np.int32)
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(np.insert(ends, 0, 0)), ranks), ",")
+    lists = _repeated(pa.chunked_array([pc.if_else(whole.is_null(), None, joined).dictionary_encode()]))
+
+    def told(text: str | None) -> list[str] | None:
+        return None if text is None else [texts.values[int(rank)] for rank in text.split(",") if rank]
+
+    return Repeated(lists.codes, [told(text) for text in lists.values])
 
 
 def _packed_hex(array: pyarrow.ChunkedArray) -> NDArray[np.uint8] | None:

@@ -37,8 +37,8 @@ def read_datalist(
 
     Raises:
         FileNotFoundError: the datalist or a file that it names is absent.
-        ValueError: the section is absent or empty, an entry lacks a key, an image is a list without ``image_index``, or
-            a mask does not lie on the grid of its image.
+        ValueError: the section is absent or empty, an entry is no object or lacks a key, an image is a list without
+            ``image_index``, or a mask does not lie on the grid of its image.
     """
     root = Path(dataset_dir)
     entries = []
@@ -96,25 +96,3 @@ def _check_pair(entry: Mapping[str, Any]) -> None:
                 f"mask {Path(path).name} does not lie on the grid of {Path(images[0]).name}: "
                 f"the mask has {label}, the image {image}"
             )
-
-
-def label_table(structures: Sequence[int], size: int = 256) -> list[int]:
-    """Targets for ``MapLabelValued``: structure ``structures[i]`` becomes ``i + 1``, every other id below ``size`` 0.
-
-    Args:
-        structures: ids to keep, in the order of the new labels.
-        size: number of ids that masks may hold.
-
-    Raises:
-        ValueError: an id is repeated, 0 (background), or not below ``size``.
-
-    Example:
-        >>> label_table([5, 1], size=6)
-        [0, 2, 0, 0, 0, 1]
-    """
-    if len(set(structures)) != len(structures) or not all(0 < structure < size for structure in structures):
-        raise ValueError(f"structures must be different ids of 1 to {size - 1}, got {list(structures)}")
-    table = [0] * size
-    for label, structure in enumerate(structures, start=1):
-        table[structure] = label
-    return table

@@ -10,11 +10,13 @@ from typing import Any
 
 from lvm_med_monai.data.manifest_rows import ManifestRows
 from lvm_med_monai.data.slice_shards import SliceShardDataset
+from lvm_med_monai.data.unknown import is_known
 from lvm_med_monai.slices import Window
 from lvm_med_monai.whole_file import whole_file
 
 LISTED = ("slice_id", "source_h", "patient_h", "dataset")
 """Manifest fields of a published list: hashes and the name that the user gave, no identifiers."""
+_PATIENT = "patient_h"
 _logger = logging.getLogger(__name__)
 
 
@@ -73,14 +75,12 @@ def read_slice_list(path: str | Path, field: str) -> set[str]:
         ValueError: the list is empty, or has columns but not this one.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no list of slices at {path}: give a file of one {field} a line, or null")
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if lines and "," in lines[0]:
-        rows = list(csv.DictReader(lines))
-        if rows and field not in rows[0]:
-            raise ValueError(f"{path.name} has columns {', '.join(rows[0])} but no {field}")
-        lines = [row[field] for row in rows if row[field]]
+    lines = _lines(path, field)
+    if lines and _has_header(lines, field):
+        rows = csv.DictReader(lines)
+        if field not in (columns := list(rows.fieldnames or [])):
+            raise ValueError(f"{path.name} has columns {', '.join(columns)} but no {field}")
+        lines = [row[field] for row in rows if is_known(row[field])]
     if not lines:
         raise ValueError(f"{path.name} lists no {field}")
     return set(lines)
@@ -102,23 +102,47 @@ def check_unseen(dataset: SliceShardDataset, path: str | Path, fields: tuple[str
     Args:
         dataset: slices of the evaluation.
         path: list of the training, of ``write_slice_list``.
-        fields: manifest fields that must differ; empty values do not count.
+        fields: manifest fields that must differ. Values that are not known do not count, and of ``patient_h`` the list
+            may hold none.
 
     Raises:
         FileNotFoundError: no list at ``path``.
-        ValueError: a value occurs in both.
+        ValueError: a value occurs in both, or the list has nothing to compare by.
     """
-    for field in fields:
-        try:
-            seen = read_slice_list(path, field)
-        except ValueError:
-            continue  # a list without patients says nothing about them
-        common = [value for value in dataset.rows.column(field) if value and value in seen]
+    path = Path(path)
+    seen_of = {field: seen for field in fields if (seen := _seen(path, field))}
+    if not seen_of:
+        raise ValueError(f"{path.name} has none of {', '.join(fields)} to compare by: give the list of the training")
+    for field, seen in seen_of.items():
+        common = [value for value in dataset.rows.column(field) if is_known(value) and value in seen]
         if common:
             raise ValueError(
-                f"{len(common)} of {len(dataset)} slices of the evaluation share a {field} with {Path(path).name}, "
+                f"{len(common)} of {len(dataset)} slices of the evaluation share a {field} with {path.name}, "
                 "which was trained on: put them into exclude and train anew, or evaluate on others"
             )
+
+
+def _seen(path: Path, field: str) -> set[str]:
+    """Values that were trained on; of patients there may be none, since not all data name them."""
+    if not _has_header(_lines(path, field), field):
+        raise ValueError(f"{path.name} does not say what its values are: give the list that the training wrote")
+    try:
+        return read_slice_list(path, field)
+    except ValueError:
+        if field != _PATIENT:
+            raise
+        return set()
+
+
+def _lines(path: Path, field: str) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no list of slices at {path}: give a file of one {field} a line, or null")
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _has_header(lines: list[str], field: str) -> bool:
+    """Whether the first line names columns; an empty list might."""
+    return not lines or "," in lines[0] or lines[0] in (*LISTED, field)
 
 
 def whole_range(row: Any) -> Window:

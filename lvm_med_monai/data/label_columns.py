@@ -6,7 +6,9 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from lvm_med_monai.data.sections import check_entries, read_content, sections_in
 from lvm_med_monai.whole_file import whole_file
 
 Label = int | str | list[int]
@@ -38,16 +40,17 @@ def add_labels(
         Number of entries that were labelled, which is all of them.
 
     Raises:
-        ValueError: a table lacks a column, holds another value, or contradicts itself; or an image has no row, or rows
-            of several images.
+        FileNotFoundError: there is no datalist.
+        ValueError: a table lacks a column, holds another value, has a row of another length, or contradicts itself; an
+            image has no row, or rows of several images; or the datalist is not of the form of one.
     """
     path = Path(datalist)
+    content = read_content(path)
+    entries = _entries(content, path.name)
     labels = _labels(tables, image_column, label_columns)
     by_name: dict[str, list[tuple[str, ...]]] = {}
     for parts in labels:
         by_name.setdefault(parts[-1], []).append(parts)
-    sections = json.loads(path.read_text(encoding="utf-8"))
-    entries = [entry for section in sections.values() for entry in section]
     for entry in entries:
         parts = _parts(entry["image"])
         found = [other for other in by_name.get(parts[-1], []) if _agree(parts, other)]
@@ -57,8 +60,18 @@ def add_labels(
             )
         entry["label"] = labels[found[0]]
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(sections, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return len(entries)
+
+
+def _entries(content: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Entries of all sections of a datalist, each with its image."""
+    for section, entries in sections_in(content).items():
+        check_entries(entries, section, name)
+        for number, entry in enumerate(entries):
+            if not isinstance(entry.get("image"), str):
+                raise ValueError(f'entry {number} of section {section!r} of {name} has no path under "image"')
+    return [entry for entries in sections_in(content).values() for entry in entries]
 
 
 def _labels(
@@ -77,6 +90,8 @@ def _labels(
         if missing:
             raise ValueError(f"{table.name} has no column {', '.join(missing)}: it has {header}")
         for row in rows:
+            if len(row) != len(header):
+                raise ValueError(f"{table.name} has the row {row} of {len(row)} fields, but {len(header)} columns")
             texts = [row[places[column]].strip() for column in label_columns]
             label = _class(texts[0]) if len(texts) == 1 else [_finding(text, table.name) for text in texts]
             image = row[places[image_column]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ from monai.data import FolderLayoutBase, ImageWriter
 from monai.data.meta_tensor import MetaTensor
 from monai.utils import ImageMetaKey, MetaKeys, convert_data_type
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image
+
+from lvm_med_monai.whole_file import whole_file
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
 _TOLERANCE_MM = 1e-2
 """Affines that differ by less are the same: headers round."""
+_FAST = 1
+"""Level at which masks are compressed, as nibabel does."""
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr", ".img")
 
 
@@ -109,29 +114,53 @@ class MaskWriter(ImageWriter):
         self._source = str((meta_dict or {}).get(ImageMetaKey.FILENAME_OR_OBJ, ""))
 
     def write(self, filename: Any, verbose: bool = False, **kwargs: Any) -> None:
-        """Write the file.
+        """Write the file; it appears whole.
 
         Raises:
-            ValueError: the mask has several channels, or a PNG is asked for several slices or classes above 255.
+            ValueError: the name is of another format, the mask has several channels or values that the file cannot
+                hold, or a PNG is asked for several slices.
         """
-        name = Path(str(filename)).name
+        path = Path(str(filename))
         if self._mask.shape[0] != 1:
-            raise ValueError(f"a mask has one channel, {name} would have {self._mask.shape[0]}")
-        mask = self._mask[0].astype(self.output_dtype, copy=False)
-        if str(filename).lower().endswith(".png"):
-            self._check_picture(name)
-            Image.fromarray(mask.reshape(mask.shape[:2]).astype(np.uint8).T).save(filename)
+            raise ValueError(f"a mask has one channel, {path.name} would have {self._mask.shape[0]}")
+        if path.name.lower().endswith(".png"):
+            with whole_file(path) as partial:
+                self._picture(path.name).save(partial, format="PNG")
+        elif path.name.lower().endswith((".nii", ".nii.gz")):
+            content = self._volume(path.name).to_bytes()
+            with whole_file(path) as partial:
+                partial.write_bytes(gzip.compress(content, _FAST, mtime=0) if path.suffix.lower() == ".gz" else content)
         else:
-            volume = nib.Nifti1Image(*_as_stored(mask, self._affine, self._source))
-            volume.header.set_xyzt_units("mm")
-            nib.save(volume, filename)
+            raise ValueError(f"a mask is written as .png, .nii or .nii.gz, got {path.name}")
 
-    def _check_picture(self, name: str) -> None:
+    def _picture(self, name: str) -> Image.Image:
         mask = self._mask[0]
         if mask.size != mask.shape[0] * mask.shape[1]:
             raise ValueError(f"a PNG holds one picture, {name} would have to hold {mask.shape[2]}")
-        if mask.min() < 0 or mask.max() > 255:
-            raise ValueError(f"a PNG holds classes 0 to 255, {name} has {mask.max():g}")
+        return Image.fromarray(_as_integers(mask.reshape(mask.shape[:2]), np.uint8, name).T)
+
+    def _volume(self, name: str) -> nib.Nifti1Image:
+        mask = _as_integers(self._mask[0], self.output_dtype, name)
+        volume = nib.Nifti1Image(*_as_stored(mask, self._affine, self._source))
+        volume.header.set_xyzt_units("mm")
+        return volume
+
+
+def _as_integers(mask: NDArray[Any], dtype: DTypeLike, name: str) -> NDArray[Any]:
+    """A mask in another type.
+
+    Raises:
+        ValueError: a value would become another one.
+    """
+    with np.errstate(invalid="ignore"):
+        cast = mask.astype(dtype, copy=False)
+    changed = mask[cast != mask]
+    if changed.size:
+        raise ValueError(
+            f"{name} would hold {changed.flat[0]:g}, which {np.dtype(dtype)} cannot: a mask holds numbers of classes, "
+            "and a PNG those of 0 to 255; for more give SaveImaged .nii.gz and output_dtype"
+        )
+    return cast
 
 
 def _as_stored(

@@ -10,9 +10,7 @@ from typing import Any
 from lvm_med_monai.data.pictures import check_picture
 from lvm_med_monai.data.sections import read_sections
 from lvm_med_monai.data.slice_shards import SliceShardDataset, WindowChoice
-
-UNNAMED = -1
-"""Number of a label or patient that is not known."""
+from lvm_med_monai.data.unknown import UNKNOWN, is_known
 
 
 def read_named_labels(
@@ -21,7 +19,8 @@ def read_named_labels(
     """Images of one section of a MONAI datalist, their labels and patients as numbers.
 
     A datalist is ``{"training": [{"image": "a.png", "label": "axial T1", "patient": "7"}], ...}`` with paths relative
-    to its folder. A label is a name or a number; equal ones have equal numbers in all sections. Both may be left out.
+    to its folder. A label is a name or a number; equal ones have equal numbers in all sections. Both may be left out,
+    be null or be empty.
 
     Args:
         dataset_dir: folder of the datalist.
@@ -31,7 +30,7 @@ def read_named_labels(
 
     Returns:
         Items with ``image``, an absolute path, ``name``, the path as the datalist has it, ``slice_id``, the same, and
-        ``label``: the numbers of label and patient, -1 where there is none.
+        ``label``: the numbers of label and patient, `UNKNOWN` where there is none.
 
     Raises:
         FileNotFoundError: the datalist or an image is absent.
@@ -40,17 +39,15 @@ def read_named_labels(
     """
     root = Path(dataset_dir)
     sections = read_sections(root, section, name)
-    everything = [
-        entry for part in sections.values() if isinstance(part, list) for entry in part if isinstance(entry, dict)
-    ]
+    everything = [entry for part in sections.values() for entry in part if isinstance(entry, dict)]
     numbers = {key: _numbers(entry.get(key) for entry in everything) for key in ("label", "patient")}
     items: list[dict[str, Any]] = []
     for entry in sections[section]:
-        image = entry.get("image") if isinstance(entry, dict) else None
+        image = entry.get("image")
         if not isinstance(image, str):
             raise ValueError(f'{name}, {section}: {entry} has no path under "image"; several images need entries each')
         check_picture(root / image)
-        known = [numbers[key][str(entry[key])] if entry.get(key) is not None else UNNAMED for key in numbers]
+        known = [_number(numbers[key], entry.get(key)) for key in numbers]
         items.append({"image": str((root / image).absolute()), "name": image, "slice_id": image, "label": known})
     if required:
         check_repeats([item["label"][0] for item in items], f"{name}, {section}")
@@ -93,12 +90,12 @@ class NumberedSlices(Sequence[dict[str, Any]]):
 
     def _numbered(self, root: str | Path, field: str | None) -> list[int]:
         if field is None:
-            return [UNNAMED] * len(self.slices)
+            return [UNKNOWN] * len(self.slices)
         whole = SliceShardDataset(root)
         if field not in whole.rows.fields:
             raise ValueError(f"the manifest of {Path(root).name} has no field {field!r}: see docs/slices.md")
         numbers = _numbers(whole.rows.column(field))
-        return [UNNAMED if value in (None, "") else numbers[str(value)] for value in self.slices.rows.column(field)]
+        return [_number(numbers, value) for value in self.slices.rows.column(field)]
 
     def __len__(self) -> int:
         """Number of slices."""
@@ -120,9 +117,9 @@ def check_repeats(labels: Sequence[int], where: str) -> None:
         ValueError: a label is missing, no label has two images, or there is one label only.
     """
     counts = Counter(labels)
-    if counts[UNNAMED]:
+    if counts[UNKNOWN]:
         raise ValueError(
-            f"{where}: {counts[UNNAMED]} images have no label, which training needs: label them, or leave out"
+            f"{where}: {counts[UNKNOWN]} images have no label, which training needs: label them, or leave out"
         )
     if len(counts) < 2 or max(counts.values()) < 2:
         raise ValueError(
@@ -131,5 +128,9 @@ def check_repeats(labels: Sequence[int], where: str) -> None:
 
 
 def _numbers(values: Any) -> dict[str, int]:
-    """Number of each value, in the order of their texts."""
-    return {text: number for number, text in enumerate(sorted({str(value) for value in values if value is not None}))}
+    """Number of each known value by its text, in the order of the texts."""
+    return {text: number for number, text in enumerate(sorted({str(value) for value in values if is_known(value)}))}
+
+
+def _number(numbers: Mapping[str, int], value: Any) -> int:
+    return numbers[str(value)] if is_known(value) else UNKNOWN

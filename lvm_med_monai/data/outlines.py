@@ -1,8 +1,9 @@
 """Masks drawn from the outlines of COCO annotations, for data sets that publish no masks.
 
 ``python -m lvm_med_monai.data.outlines ROOT -o OUT`` takes ``ROOT/{train,val,test}/annotations/*.json`` with pictures
-in ``ROOT/{train,val,test}/images``, as ARCADE has them, and writes ``OUT/{train,val,test}/masks/*.png`` of 0 and 255
-and a datalist ``OUT/dataset.json`` with the sections training, validation and test.
+in ``ROOT/{train,val,test}/images``, as ARCADE has them, and writes ``OUT/{train,val,test}/masks/**.png`` of 0 and 255,
+in the folders that the annotations name, and a datalist ``OUT/dataset.json`` with the sections training, validation and
+test.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image, ImageDraw
@@ -58,7 +59,8 @@ def write_masks(root: Path, out: Path, classes: Collection[str] = (), progress: 
 
     Raises:
         FileNotFoundError: a part has no annotations, or a picture is not there.
-        ValueError: a class is unknown, or an outline is no polygon.
+        ValueError: a class is unknown, an outline is no polygon, two pictures would have one mask, or a picture lies
+            outside of its part.
     """
     sections = {}
     for section, part in SECTIONS.items():
@@ -86,18 +88,37 @@ def _write_part(
                     f"annotation {annotation['id']} of {part} is no polygon: run-length masks are not read"
                 )
             outlines[annotation["image_id"]] += annotation["segmentation"]
-    (out / part / "masks").mkdir(parents=True, exist_ok=True)
+    masks = _masks([image["file_name"] for image in coco["images"]], part)
     entries = []
     for image in tqdm(coco["images"], desc=f"masks of {part}", unit="", disable=not progress):
         path = images / image["file_name"]
         if not path.is_file():
             raise FileNotFoundError(f"the annotations of {part} name {path.name}, which is not in {images}")
-        mask = out / part / "masks" / f"{path.stem}.png"
-        draw_outlines((image["width"], image["height"]), outlines[image["id"]]).save(mask)
+        mask = out / part / "masks" / masks[image["file_name"]]
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(mask) as partial:
+            draw_outlines((image["width"], image["height"]), outlines[image["id"]]).save(partial, format="PNG")
         entries.append(
             {key: os.path.relpath(p, out).replace(os.sep, "/") for key, p in (("image", path), ("label", mask))}
         )
     return entries
+
+
+def _masks(names: Sequence[str], part: str) -> dict[str, PurePosixPath]:
+    """Path of the mask of each picture, below the folder of masks."""
+    owners: dict[PurePosixPath, str] = {}
+    for name in names:
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"the annotations of {part} name {name}, which lies outside of its images: move it there")
+        mask = path.with_suffix(".png")
+        if mask in owners:
+            raise ValueError(
+                f"{owners[mask]} and {name} of {part} would have one mask, {mask}: name each picture once, by a name "
+                "of its own"
+            )
+        owners[mask] = name
+    return {name: mask for mask, name in owners.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

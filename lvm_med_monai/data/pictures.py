@@ -6,9 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from lvm_med_monai.data.samples import stacks_at
 from lvm_med_monai.slices import Reject, Stack, iter_stacks
 
-_FOUR_CHANNELS = ("RGBA", "RGBa", "CMYK", "LA", "La")
+_FOUR_CHANNELS = ("RGBA", "RGBa", "CMYK", "LA", "La", "PA")
 """Pillow's modes with a channel more than grey or colour."""
 _PILLOW_FORMATS = ("png", "jpeg", "tiff", "bmp")
 
@@ -33,13 +34,31 @@ def check_picture(path: str | Path) -> None:
             f"{path.name} holds {pictures} pictures, expected one{refused}: extract slices of volumes first "
             "(python -m lvm_med_monai.slices extract)"
         )
-    if stacks[0].source_format in _PILLOW_FORMATS:
-        with Image.open(stacks[0].sources[0]) as image:
-            if image.mode in _FOUR_CHANNELS:
-                raise ValueError(
-                    f"{path.name} has {len(image.getbands())} channels ({image.mode}), expected grey or RGB: "
-                    "save it without transparency, as RGB"
-                )
+    _refuse_fourth_channel(stacks[0])
+
+
+def check_channels(path: str | Path) -> None:
+    """Refuse a picture of four channels, whose fourth would be lost without a word; anything else passes.
+
+    Raises:
+        ValueError: it has transparency, or four inks.
+    """
+    for stack in stacks_at(path):
+        if isinstance(stack, Stack):
+            _refuse_fourth_channel(stack)
+
+
+def _refuse_fourth_channel(stack: Stack) -> None:
+    """Look at the file; an extracted slice is none, and its channels are known."""
+    path = stack.sources[0]
+    if stack.source_format not in _PILLOW_FORMATS or not path.is_file():
+        return
+    with Image.open(path) as image:
+        if image.mode in _FOUR_CHANNELS:
+            raise ValueError(
+                f"{path.name} has {len(image.getbands())} channels ({image.mode}), expected grey or RGB: "
+                "save it without transparency, as RGB"
+            )
 
 
 def list_inputs(folder: str | Path) -> list[dict[str, str]]:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lvm_med_monai.data.datalist import paths_in
-from lvm_med_monai.data.pictures import list_inputs
-from lvm_med_monai.data.sample_checks import check_channels
+from lvm_med_monai.data.pictures import check_channels, list_inputs
 from lvm_med_monai.data.sample_reader import MaskReader
 
 PROMPTS = "prompts.json"

@@ -11,16 +11,12 @@ from typing import Any, Protocol
 import torch
 import torch.distributed
 from monai.data import MetaTensor
-from PIL import Image
 from tqdm import tqdm
 
 from lvm_med_monai.data.datalist import paths_in
+from lvm_med_monai.data.pictures import check_channels
 from lvm_med_monai.data.sample_reader import MaskReader
-from lvm_med_monai.data.samples import stacks_at
-from lvm_med_monai.slices import Stack
 
-_FOUR_CHANNELS = ("RGBA", "RGBa", "CMYK", "LA", "La", "PA")
-"""Pillow's modes with a channel more than grey or colour."""
 _logger = logging.getLogger(__name__)
 
 
@@ -56,7 +52,7 @@ def check_samples(
         progress: whether to show a bar.
 
     Returns:
-        How many entries hold each class; nothing if not enabled.
+        How many entries hold each class; nothing if not enabled, and in all processes but the first.
 
     Raises:
         ValueError: classes, rules and network do not fit each other, an entry has no mask, an image has four channels,
@@ -95,22 +91,6 @@ def _check_classes(label_map: LabelMap, class_names: Sequence[str], out_channels
             f"label_map gives class {max(label_map.classes)}, but class_names has {len(class_names)} names, of classes "
             f"0 to {len(class_names) - 1}: change label_map::rules or class_names"
         )
-
-
-def check_channels(path: str) -> None:
-    """Refuse a picture of four channels, whose fourth would be lost without a word.
-
-    Raises:
-        ValueError: it has transparency, or four inks.
-    """
-    stacks = [item for item in stacks_at(path) if isinstance(item, Stack)]
-    if stacks and stacks[0].source_format in ("png", "jpeg", "tiff", "bmp") and Path(path).is_file():
-        with Image.open(path) as image:
-            if image.mode in _FOUR_CHANNELS:
-                raise ValueError(
-                    f"{Path(path).name} has {len(image.getbands())} channels ({image.mode}), expected grey or RGB: "
-                    "save it without transparency, as RGB"
-                )
 
 
 def mapped_mask(label: str | Sequence[str], label_map: Callable[[Mapping[Any, Any]], dict[Any, Any]]) -> torch.Tensor:

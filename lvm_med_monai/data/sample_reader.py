@@ -15,8 +15,8 @@ from lvm_med_monai.data.samples import sample_exists, stacks_at
 from lvm_med_monai.slices import SliceReader
 from lvm_med_monai.slices.reader import Found
 
-LARGEST_TINT = 16
-"""Grey pictures of lossy JPEG may have channels that differ by this much; what differs more is coloured."""
+LARGEST_TINT = {"jpeg": 16}
+"""Largest difference between the channels of a grey picture, by its format: lossy ones move them, others do not."""
 
 
 class SampleReader(SliceReader):
@@ -45,7 +45,8 @@ class SampleReader(SliceReader):
 class MaskReader(SampleReader):
     """`SampleReader` for masks, which are grey, and of which an image may have several.
 
-    A list of masks becomes channels in its order: (W, H, D, masks). A mask stored in equal colours becomes grey.
+    A list of masks becomes channels in its order: (W, H, D, masks). A mask stored in equal colours becomes grey; in a
+    JPEG they may differ a little.
     """
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Found:
@@ -66,18 +67,19 @@ class MaskReader(SampleReader):
             FrameError: a file cannot be decoded.
         """
         if not isinstance(img, _SeveralMasks):
-            return self._grey(*super().get_data(img))
-        read = [self._grey(*super(MaskReader, self).get_data(mask)) for mask in img.masks]
+            return self._grey(img)
+        read = [self._grey(mask) for mask in img.masks]
         arrays = [array for array, _ in read]
         if len({array.shape for array in arrays}) > 1:
             sizes = ", ".join(" x ".join(map(str, array.shape)) for array in arrays)
             raise ValueError(f"the masks of one image differ in size ({sizes}): {img.where}")
         return np.stack(arrays, -1), {**read[0][1], MetaKeys.ORIGINAL_CHANNEL_DIM: -1}
 
-    def _grey(self, array: NDArray[np.float32], meta: dict[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    def _grey(self, found: Found) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        array, meta = super().get_data(found)
         if array.ndim == 3:
             return array, meta
-        if np.ptp(array, axis=-1).max() > LARGEST_TINT:
+        if np.ptp(array, axis=-1).max() > LARGEST_TINT.get(self.choose(found).source_format, 0):
             name = Path(meta["filename_or_obj"]).name
             raise ValueError(f"mask {name} is coloured: save its classes as grey values, one number a class")
         return array[..., 0], {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan")}

@@ -6,6 +6,7 @@ a file of its own: ``{"image": "slices/4f1c09", "label": "masks/77ab2e"}``. The 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from lvm_med_monai.slices import FrameError, Reject, SliceGeometry, Stack, iter_
 from lvm_med_monai.slices.store.manifest import MANIFEST
 
 _FOLDERS_KEPT = 8
-"""Extracted folders whose slices are kept by id."""
+"""Extracted folders whose manifests are kept."""
 
 
 def sample_exists(path: str | Path) -> bool:
@@ -42,18 +43,31 @@ def stacks_at(path: str | Path) -> list[Stack | Reject]:
 
 
 def _is_extracted_slice(path: Path) -> bool:
-    manifest = path.parent / MANIFEST
-    return manifest.is_file() and path.name in _ids(str(path.parent), manifest.stat().st_mtime_ns)
+    return (path.parent / MANIFEST).is_file() and path.name in _manifest(path.parent).ids
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """Rows of an extracted folder, and the row of each slice by its id."""
+
+    rows: ManifestRows
+    ids: dict[str, int]
+
+
+def _manifest(folder: Path) -> _Manifest:
+    return _kept(str(folder), (folder / MANIFEST).stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=_FOLDERS_KEPT)
-def _ids(folder: str, changed: int) -> dict[str, int]:
-    """Row of each slice by its id; ``changed`` makes a folder that was written again another one."""
-    return {name: row for row, name in enumerate(ManifestRows.read(folder).column("slice_id"))}
+def _kept(folder: str, changed: int) -> _Manifest:
+    """Manifest of a folder; ``changed`` makes one that was written again another one."""
+    rows = ManifestRows.read(folder)
+    return _Manifest(rows, {name: row for row, name in enumerate(rows.column("slice_id"))})
 
 
 def _extracted(path: Path) -> Stack:
-    row = ManifestRows.read(path.parent)[_ids(str(path.parent), (path.parent / MANIFEST).stat().st_mtime_ns)[path.name]]
+    manifest = _manifest(path.parent)
+    row = manifest.rows[manifest.ids[path.name]]
     located = row["origin"] is not None
     spacing = (row["spacing_y"] or 1.0, row["spacing_x"] or 1.0)
     origin = [row["origin"]] if located else [[0.0, 0.0, 0.0]]

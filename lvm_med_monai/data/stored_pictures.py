@@ -11,7 +11,7 @@ from monai.data import ImageReader, NibabelReader
 from monai.utils import ensure_tuple
 from numpy import ndarray
 
-from lvm_med_monai.slices import SliceReader
+from lvm_med_monai.data.sample_reader import SampleReader
 
 _NIFTI = (".nii", ".nii.gz")
 
@@ -24,15 +24,15 @@ def is_nifti(path: PathLike) -> bool:
 class StoredReader(ImageReader):
     """Reads one picture or volume without turning it: ``reader="lvm_med_monai.data.StoredReader"``.
 
-    `SliceReader` turns NIfTI files as radiologists look at them. Boxes and clicks that annotators give are indices of
-    the stored array, so NIfTI stays as it is here. Pictures and DICOM have one frame only, columns and rows, and are
-    `SliceReader`'s.
+    `SampleReader` turns NIfTI files as radiologists look at them. Boxes and clicks that annotators give are indices of
+    the stored array, so NIfTI stays as it is here. Pictures, DICOM and slices of an extracted folder have one frame
+    only, columns and rows, and are `SampleReader`'s.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._nifti = NibabelReader()
-        self._others = SliceReader()
+        self._others = SampleReader()
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
         """True for whatever exists."""

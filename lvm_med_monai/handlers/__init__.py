@@ -3,7 +3,7 @@
 from lvm_med_monai.handlers.best import BestSaver
 from lvm_med_monai.handlers.box_pictures import BoxPictures, BoxWriter
 from lvm_med_monai.handlers.checkpoints import BackboneSaver, ResumableCheckpoint, load_network
-from lvm_med_monai.handlers.evaluations import Evaluations, NeighbourProbe, TrainingList
+from lvm_med_monai.handlers.evaluations import Evaluations, NeighbourProbe
 from lvm_med_monai.handlers.features import FeatureWriter
 from lvm_med_monai.handlers.history import History, read_history, write_metrics
 from lvm_med_monai.handlers.intervals import BootstrapIntervals
@@ -23,6 +23,7 @@ from lvm_med_monai.handlers.self_supervised import (
     WeightDecaySchedule,
 )
 from lvm_med_monai.handlers.tiles import ClassificationPictures
+from lvm_med_monai.handlers.training_list import TrainingList
 
 __all__ = [
     "BackboneSaver",

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
 from PIL import Image, ImageDraw
 
 from lvm_med_monai.handlers.case_pictures import CasePictures
 from lvm_med_monai.handlers.drawing import as_picture, captioned, colour, enlarge, write_line
-from lvm_med_monai.whole_file import whole_file
+from lvm_med_monai.handlers.row_writer import RowWriter
 
 FRAME = (
     "pixels of the stored image: x to the right, the first axis of an array, y down, from the corner of the first pixel"
@@ -66,14 +65,14 @@ class BoxPictures(CasePictures):
         self.save(f"case_{index:04d}.png", captioned(panels, f"case {index}", legend))
 
 
-class BoxWriter:
+class BoxWriter(RowWriter):
     """Write ``boxes.json``: the boxes found in every image, in the pixels of the image as it is stored.
 
     The file holds ``frame``, a sentence on the coordinates, ``classes``, and ``images``: a list of ``image``, the name
     of the file in the user's folder (nothing is taken from headers), and ``boxes``, best first, each with ``box`` (x1,
     y1, x2, y2), ``label`` (position in ``classes``), ``class`` and ``score``.
 
-    Expects decollated items with ``name`` and, in the output, ``pred`` (M, 6).
+    Expects decollated items with ``name`` and, in the output, ``pred`` (M, 6). See `RowWriter` for several processes.
 
     Args:
         path: file to write; it appears whole when the evaluation ends.
@@ -81,23 +80,12 @@ class BoxWriter:
     """
 
     def __init__(self, path: str | Path, class_names: Sequence[str]) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         self.class_names = list(class_names)
-        self._images: list[dict[str, Any]] = []
 
-    def attach(self, engine: Engine) -> None:
-        """Register with an evaluator that decollates."""
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
-
-    def _start(self, engine: Engine) -> None:
-        self._images = []
-
-    def _collect(self, engine: Engine) -> None:
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            boxes = [self._box(row) for row in _valid(output["pred"]).tolist()]
-            self._images.append({"image": str(item["name"]), "boxes": boxes})
+    def row(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
+        """Name and boxes of an image."""
+        return {"image": str(item["name"]), "boxes": [self._box(row) for row in _valid(output["pred"]).tolist()]}
 
     def _box(self, row: Sequence[float]) -> dict[str, Any]:
         label = int(row[4])
@@ -108,13 +96,11 @@ class BoxWriter:
             "score": round(row[5], 6),
         }
 
-    def _write(self, engine: Engine) -> None:
-        content = {"frame": FRAME, "classes": self.class_names, "images": self._images}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.path) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        number = sum(len(image["boxes"]) for image in self._images)
-        engine.logger.info(f"wrote {number} boxes of {len(self._images)} images to {self.path.name}")
+    def save(self, rows: Sequence[dict[str, Any]], path: Path) -> str:
+        """Write the file."""
+        content = {"frame": FRAME, "classes": self.class_names, "images": list(rows)}
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return f"{sum(len(image['boxes']) for image in rows)} boxes of {len(rows)} images"
 
 
 def _valid(rows: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Evaluations of frozen features, and handlers that publish what was trained on."""
+"""Evaluations of frozen features."""
 
 from __future__ import annotations
 
@@ -6,37 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ignite.distributed as idist
 import torch
-from ignite.engine import Engine, Events
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lvm_med_monai.data import SliceShardDataset, write_slice_list
+from lvm_med_monai.data import SliceShardDataset
 from lvm_med_monai.handlers.history import write_metrics
 from lvm_med_monai.metrics import neighbour_accuracy
-
-
-class TrainingList:
-    """Write the list of training slices when training starts, so that later evaluations can check against it.
-
-    Args:
-        dataset: training slices.
-        path: CSV file to write.
-    """
-
-    def __init__(self, dataset: SliceShardDataset, path: str | Path) -> None:
-        self.dataset = dataset
-        self.path = Path(path)
-
-    def attach(self, engine: Engine) -> None:
-        """Register with a trainer."""
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Write the list, by the first process alone."""
-        if idist.get_rank() == 0:
-            write_slice_list(self.dataset, self.path)
 
 
 class NeighbourProbe:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import torch
-from ignite.engine import Engine, Events
 from pyarrow import parquet
 
-from lvm_med_monai.whole_file import whole_file
+from lvm_med_monai.handlers.row_writer import RowWriter
 
 
-class FeatureWriter:
-    """Collect an evaluator's predictions and write them as Parquet: one row a slice, ``slice_id`` and ``features``.
+class FeatureWriter(RowWriter):
+    """Write an evaluator's predictions as Parquet: one row a slice, ``slice_id`` and ``features``.
 
-    Expects decollated outputs, each with ``pred`` of shape (C,) and the slice's name under ``key``.
+    Expects decollated outputs, each with ``pred`` of shape (C,), and the slice's name under ``key`` of the item. See
+    `RowWriter` for several processes.
 
     Args:
         path: table to write; it appears whole when the evaluation ends.
@@ -23,24 +25,16 @@ class FeatureWriter:
     """
 
     def __init__(self, path: str | Path, key: str = "slice_id") -> None:
-        self.path = Path(path)
+        super().__init__(path)
         self.key = key
-        self._names: list[str] = []
-        self._features: list[torch.Tensor] = []
 
-    def attach(self, engine: Engine) -> None:
-        """Register with an evaluator."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
+    def row(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> tuple[Any, np.ndarray]:
+        """Name and features of a slice."""
+        return item[self.key], output["pred"].detach().float().cpu().numpy()
 
-    def _collect(self, engine: Engine) -> None:
-        self._names.extend(item[self.key] for item in engine.state.batch)
-        self._features.extend(item["pred"].detach().float().cpu() for item in engine.state.output)
-
-    def _write(self, engine: Engine) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        values = torch.stack(self._features)
-        features = pa.FixedSizeListArray.from_arrays(pa.array(values.flatten().numpy()), values.shape[1])
-        with whole_file(self.path) as partial:
-            parquet.write_table(pa.table({self.key: self._names, "features": features}), partial)
-        engine.logger.info(f"wrote the features of {len(self._names)} slices to {self.path.name}")
+    def save(self, rows: Sequence[tuple[Any, np.ndarray]], path: Path) -> str:
+        """Write the table."""
+        values = np.stack([features for _, features in rows])
+        features = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+        parquet.write_table(pa.table({self.key: [name for name, _ in rows], "features": features}), path)
+        return f"the features of {len(rows)} slices"

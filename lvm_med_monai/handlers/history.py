@@ -72,10 +72,11 @@ class History:
 
 
 def write_metrics(metrics: Mapping[str, float], path: str | Path) -> None:
-    """Write metrics as a JSON file, creating its folder."""
+    """Write metrics as a JSON file that appears whole, creating its folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(metrics), indent=2) + "\n", encoding="utf-8")
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(dict(metrics), indent=2) + "\n", encoding="utf-8")
 
 
 def read_history(path: str | Path) -> list[dict[str, float]]:

@@ -15,6 +15,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.utils import string_list_all_gather
 
+from lvm_med_monai.data.unknown import is_known
 from lvm_med_monai.metrics import CaseStatistic, bootstrap_intervals, mean_of_cases
 from lvm_med_monai.whole_file import whole_file
 
@@ -68,7 +69,8 @@ class BootstrapIntervals:
         self._groups = []
 
     def _collect(self, engine: Engine) -> None:
-        self._groups.extend(str(item.get(self.group_key, "")) for item in engine.state.batch)
+        groups = (item.get(self.group_key) for item in engine.state.batch)
+        self._groups.extend(str(group).strip() if is_known(group) else "" for group in groups)
 
     def __call__(self, engine: Engine) -> None:
         """Write the file."""

@@ -58,8 +58,14 @@ class BoxAveragePrecision(CaseMetric):
         super().__init__(classes, output_transform, save_details)
 
     def row(self, pred: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """What the metric needs of an image: true boxes of each class, then class, score and hits of each box found."""
+        """What the metric needs of an image: true boxes of each class, then class, score and hits of each box found.
+
+        Raises:
+            ValueError: a box has a label beyond the classes.
+        """
         truth, found = label.double().cpu().numpy(), pred.double().cpu().numpy()
+        self._check_labels(truth, "true")
+        self._check_labels(found, "found")
         truth, kept = truth[truth[:, 4] >= 0], found[found[:, 4] >= 0]
         matched = matched_boxes(kept, truth, self.thresholds, self.max_boxes)
         table = np.full((len(found), 2 + len(self.thresholds)), -1.0)
@@ -82,6 +88,14 @@ class BoxAveragePrecision(CaseMetric):
         counts, matched = self._split(rows.numpy())
         alone = [self._by_class(counts[[case]], matched[[case]]) for case in range(len(rows))]
         return torch.from_numpy(np.stack(alone))
+
+    def _check_labels(self, boxes: np.ndarray, kind: str) -> None:
+        highest = boxes[:, 4].max(initial=-1)
+        if highest >= self.kinds:
+            raise ValueError(
+                f"a {kind} box has label {highest:g}, but there are {self.kinds} classes, 0 to {self.kinds - 1} "
+                f"({', '.join(self.classes or [])}): correct the datalist, class_names or the network"
+            )
 
     def _split(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """True boxes (N, classes), and matches (N, boxes, 2 + thresholds)."""

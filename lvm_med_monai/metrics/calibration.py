@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lvm_med_monai.data.unknown import UNKNOWN
 from lvm_med_monai.metrics.cases import mean
-from lvm_med_monai.metrics.classification import UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,8 @@ import torch
 from ignite.engine import Engine
 from scipy.stats import rankdata
 
+from lvm_med_monai.data.unknown import UNKNOWN
 from lvm_med_monai.metrics.cases import CaseMetric, CaseStatistic, class_names, mean, mean_of_cases, named
-
-UNKNOWN = -1
-"""Label of what is not known."""
 
 
 def auroc(scores: np.ndarray, truth: np.ndarray) -> float:

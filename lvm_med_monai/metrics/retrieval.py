@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lvm_med_monai.data.unknown import UNKNOWN
 from lvm_med_monai.metrics.cases import CaseMetric, CaseStatistic, mean_of_cases
-from lvm_med_monai.metrics.classification import UNKNOWN
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]

@@ -59,7 +59,7 @@ class OverlapMetric(CaseMetric):
         """Overlap of the classes that count, shape (C,).
 
         Raises:
-            ValueError: masks of different grids, or of other classes than named.
+            ValueError: masks of different grids, of other classes than named, or of one channel that holds no labels.
         """
         if pred.shape[1:] != label.shape[1:]:
             raise ValueError(
@@ -82,8 +82,14 @@ class OverlapMetric(CaseMetric):
         """Masks of the C classes, booleans of shape (C, W, H[, D])."""
         classes = self.classes or []
         if mask.shape[0] == 1:
-            if mask.max() > len(classes):
-                raise ValueError(f"a mask holds label {int(mask.max())}, but {len(classes)} classes are named")
+            values = mask.float()
+            wrong = values[~((values >= 0) & (values <= len(classes)) & (values == values.round()))]
+            if len(wrong):
+                raise ValueError(
+                    f"a mask of one channel holds {wrong[0]:g}, expected labels, 0 to {len(classes)} "
+                    f"({', '.join(['background', *classes])}): make them of a network's outputs by AsDiscreted, or "
+                    "correct the truth"
+                )
             return torch.cat([mask == index for index in range(1, len(classes) + 1)])
         if mask.shape[0] != len(classes) + 1:
             raise ValueError(

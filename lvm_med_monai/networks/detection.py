@@ -62,6 +62,7 @@ class BoxDetector(nn.Module):
         head_features: features of a region.
         proposals: regions that an image has after the first stage; in training twice as many are looked at before
             overlapping ones are dropped.
+        proposal_overlap: of two of these regions whose IoU is larger, the one with the lower score is dropped.
         regions: regions of an image that train the second stage.
         max_boxes: boxes an image has at most, the best by score.
         score_threshold: boxes with a lower score are dropped.
@@ -92,6 +93,7 @@ class BoxDetector(nn.Module):
         fpn_channels: int = 256,
         head_features: int = 1024,
         proposals: int = 1000,
+        proposal_overlap: float = 0.7,
         regions: int = 512,
         max_boxes: int = 100,
         score_threshold: float = 0.05,
@@ -122,6 +124,7 @@ class BoxDetector(nn.Module):
             rpn_pre_nms_top_n_test=proposals,
             rpn_post_nms_top_n_train=proposals,
             rpn_post_nms_top_n_test=proposals,
+            rpn_nms_thresh=proposal_overlap,
             box_batch_size_per_image=regions,
             box_score_thresh=score_threshold,
             box_nms_thresh=overlap_threshold,

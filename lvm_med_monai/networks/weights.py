@@ -91,15 +91,18 @@ def read_state(path: str | Path) -> object:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}: give a file, or null to train from scratch")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
     try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        how = "safetensors" if path.suffix == ".safetensors" else "torch.load with weights_only"
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(
-            f"{path.name} cannot be read as weights alone (torch.load with weights_only): {str(error).splitlines()[0]}"
+            f"{path.name} cannot be read as weights alone ({how}): {reason}; get the file again, or convert it by "
+            "python -m lvm_med_monai.weights"
         ) from error
 
 

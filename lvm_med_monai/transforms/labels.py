@@ -41,7 +41,8 @@ class MapLabelsd(MapTransform):
         Masks (1, W, H[, D]) uint8.
 
     Raises:
-        ValueError: a rule is empty or has an impossible class, or a mask holds a value that no rule knows.
+        ValueError: a rule is empty or has an impossible class, ``mask_classes`` names none, or a mask holds a value
+            that no rule knows.
 
     Example:
         >>> kidneys = MapLabelsd("label", [[2, 3, 1], [0, 255, 0]])
@@ -60,6 +61,11 @@ class MapLabelsd(MapTransform):
         self.rules = [_checked(rule) for rule in rules]
         if not self.rules:
             raise ValueError("a label map needs at least one rule [lowest, highest, class]")
+        if mask_classes is not None and not _name_a_class(mask_classes):
+            raise ValueError(
+                f"mask_classes gives the class of each mask, 1 to 255, or 0 to leave it out, but one at least; got "
+                f"{list(mask_classes)}: null unites the masks"
+            )
         self.mask_classes = mask_classes
         self.table = _table(self.rules)
 
@@ -132,6 +138,10 @@ def _checked(rule: Sequence[int]) -> Rule:
     if len(rule) != 3 or not 0 <= rule[0] <= rule[1] < LARGEST_TABLE or not 0 <= rule[2] < 256:
         raise ValueError(f"a rule is [lowest, highest, class] with a class of 0 to 255, got {list(rule)}")
     return int(rule[0]), int(rule[1]), int(rule[2])
+
+
+def _name_a_class(mask_classes: Sequence[int]) -> bool:
+    return any(mask_classes) and all(0 <= value < 256 for value in mask_classes)
 
 
 def _table(rules: Sequence[Rule]) -> NDArray[np.int16]:

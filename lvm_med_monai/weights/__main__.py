@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("name", metavar="NAME", choices=[entry.name for entry in KNOWN])
     fetch.add_argument("--to", type=Path, default=Path("weights"), metavar="FOLDER", help="default: weights")
     fetch.add_argument("--file", type=Path, help="the published file, if you have it: nothing is downloaded")
-    fetch.add_argument("--sha256", help="expected hash of the published file")
+    fetch.add_argument("--sha256", help="expected hash of the published file; the known one by default")
     fetch.set_defaults(run=_fetch)
     convert = commands.add_parser("convert", help="convert a file")
     convert.add_argument("file", type=Path, metavar="FILE")
@@ -69,19 +69,23 @@ def _fetch(options: argparse.Namespace) -> int:
     from lvm_med_monai.weights.download import DownloadError, download, file_hash
 
     entry = known(options.name)
+    expected = options.sha256 or entry.sha256
     try:
         if options.file is not None:
             source = options.file
             found = file_hash(source)
-            if options.sha256 is not None and found != options.sha256.lower():
-                raise DownloadError(f"{source.name} has the SHA-256 {found}, not {options.sha256}")
+            if expected is not None and found != expected.lower():
+                raise DownloadError(
+                    f"{source.name} has the SHA-256 {found}, not {expected}: get the published file, or bring this one "
+                    "by convert"
+                )
         elif entry.url is None:
             raise DownloadError(
                 f"{entry.name} has no direct address: get the file from {entry.page} and give it by --file"
             )
         else:
             source = options.to / entry.url.rpartition("/")[2]
-            download(entry.url, source, entry.limit, options.sha256, _progress)
+            download(entry.url, source, entry.limit, expected, _progress)
             print(file=sys.stderr)
     except (DownloadError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from lvm_med_monai.whole_file import whole_file
 
@@ -19,6 +20,20 @@ Show = Callable[[int, int | None], None]
 
 class DownloadError(Exception):
     """A file could not be downloaded, or is not what was asked for."""
+
+
+class _SafeRedirects(HTTPRedirectHandler):
+    """Follows a server to other https addresses alone."""
+
+    def redirect_request(
+        self, req: Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        if not newurl.startswith("https://"):
+            raise DownloadError(f"{req.full_url} leads to {newurl}, which is no https address: not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_opener = build_opener(_SafeRedirects)
 
 
 def file_hash(path: Path) -> str:
@@ -38,7 +53,7 @@ def download(url: str, path: Path, limit: int, sha256: str | None = None, show: 
     """Download a file; it appears whole or not at all.
 
     Args:
-        url: https address (or file:, for files at hand).
+        url: https address (or file:, for files at hand); it may lead to others.
         path: where it goes.
         limit: largest size in bytes; more ends the download.
         sha256: expected hash; None for none.
@@ -48,14 +63,15 @@ def download(url: str, path: Path, limit: int, sha256: str | None = None, show: 
         SHA-256 of the file.
 
     Raises:
-        DownloadError: the server cannot be reached or refuses, or the file is too large or has another hash.
+        DownloadError: the server cannot be reached, refuses or leads away from https, or the file is too large or has
+            another hash.
     """
     if not url.startswith(("https://", "file:")):
         raise DownloadError(f"{url} is no https address")
     path.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
     try:
-        with urlopen(url, timeout=_TIMEOUT_SECONDS) as answer, whole_file(path) as partial:
+        with _opener.open(url, timeout=_TIMEOUT_SECONDS) as answer, whole_file(path) as partial:
             length = answer.headers.get("Content-Length")
             total = int(length) if length is not None else None
             with partial.open("wb") as sink:

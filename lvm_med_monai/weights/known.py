@@ -20,6 +20,7 @@ class KnownWeights:
         licence: as the publisher states it.
         note: what a user must know.
         limit: largest size of the file, in bytes.
+        sha256: hash of the file, where one address always has one file; None where it is not known.
         counters: how many of the tensors are batch-norm counters, which some copies lack.
     """
 
@@ -32,6 +33,7 @@ class KnownWeights:
     note: str
     limit: int
     counters: int = 0
+    sha256: str | None = None
 
 
 _LVM_MED = "https://github.com/duyhominhnguyen/LVM-Med"
@@ -49,6 +51,7 @@ KNOWN = (
         "supervised on ImageNet-1K; the paper's initialisation and baseline",
         200 * MEGABYTE,
         counters=53,
+        sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
     ),
     KnownWeights(
         "lvm_med_resnet50", "resnet50", 318, None, _LVM_MED, _LVM_MED_LICENCE, _BY_HAND, 200 * MEGABYTE, counters=53
@@ -63,6 +66,7 @@ KNOWN = (
         "Apache-2.0",
         "image encoder, prompt encoder and mask decoder; --as vit_b takes the image encoder in LVM-Med's form",
         500 * MEGABYTE,
+        sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
     ),
     KnownWeights(
         "rad_dino",
@@ -83,6 +87,7 @@ KNOWN = (
         "Apache-2.0",
         "ViT-B/14 on photographs; RAD-DINO's initialisation",
         500 * MEGABYTE,
+        sha256="0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
     ),
 )
 

@@ -14,6 +14,7 @@ from PIL import Image
 from lvm_med_monai.data import collate_boxes, read_boxes, repeat_rare
 from lvm_med_monai.lists.boxes import Box
 from lvm_med_monai.lists.datalists import _Labels
+from lvm_med_monai.slices import SlicePolicy, Source, extract, read_manifest
 
 CLASSES = ["nodule", "mass"]
 BOX = [1, 2, 11.5, 12]
@@ -52,6 +53,22 @@ def test_a_nifti_file_has_x_on_its_first_axis(tmp_path):
     nib.save(nib.Nifti1Image(np.zeros((30, 20, 1), np.float32), np.diag([-1, 1, 1, 1])), tmp_path / "a.nii.gz")
     (item,) = read_boxes(tmp_path, "training", CLASSES)
     assert item["box"].tolist() == [[0, 0, 30, 20]]
+
+
+def test_a_slice_of_an_extracted_folder_is_a_picture_of_its_own_size(tmp_path):
+    (tmp_path / "source").mkdir()
+    Image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30)).save(tmp_path / "source" / "a.png")
+    source = Source(tmp_path / "source", split="train")
+    extract([source], tmp_path / "slices", SlicePolicy(min_foreground=0, min_size=8), tmp_path / "key", progress=False)
+    (name,) = read_manifest(tmp_path / "slices").column("slice_id").to_pylist()
+    whole = entry([[0, 0, 30, 20]], image=f"slices/{name}")
+    (item,) = read_boxes(write(tmp_path, [whole]), "training", CLASSES)
+    assert item["image"] == str(tmp_path / "slices" / name)
+    assert item["box"].tolist() == [[0, 0, 30, 20]]
+    with pytest.raises(ValueError, match="leaves the picture of 30 x 20 pixels"):
+        read_boxes(write(tmp_path, [whole | {"box": [[0, 0, 20, 30]]}]), "training", CLASSES)
+    with pytest.raises(FileNotFoundError, match="no_such_slice does not exist"):
+        read_boxes(write(tmp_path, [entry(image="slices/no_such_slice")]), "training", CLASSES)
 
 
 def test_labels_of_the_data_are_mapped_and_ignored(tmp_path):
@@ -96,6 +113,9 @@ REFUSED = {
     "outside": (entry([[0, 0, 32, 20]]), r"leaves the picture of 30 x 20 pixels: give pixels of the stored picture"),
     "swapped axes": (entry([[0, 0, 20, 30]]), "leaves the picture"),
     "negative": (entry([[-5, 0, 3, 3]]), "leaves the picture"),
+    "in the slack alone": (entry([[-0.9, 0, -0.1, 5]]), r"a.png has the box \[-0.9, 0, -0.1, 5\], which leaves"),
+    "below the last row": (entry([[0, 20, 5, 20.9]]), r"a.png has the box \[0, 20, 5, 20.9\], which leaves"),
+    "thinner than a float": (entry([[8, 1, 8.0000000001, 5]]), "without area"),
     "no width": (entry([[4, 4, 4, 9]]), "without area"),
     "upside down": (entry([[4, 9, 8, 4]]), "x2 > x1 and y2 > y1"),
     "three numbers": (entry([[1, 2, 3]]), "four numbers"),
@@ -127,9 +147,9 @@ def test_absent_files_and_sections_are_told(tmp_path):
         read_boxes(tmp_path, "training", CLASSES)
     with pytest.raises(FileNotFoundError, match=r"absent.png does not exist"):
         read_boxes(write(tmp_path, [entry(image="absent.png")]), "training", CLASSES)
-    with pytest.raises(ValueError, match="no section 'test' with entries"):
+    with pytest.raises(ValueError, match="no section 'test'"):
         read_boxes(write(tmp_path, [entry()]), "test", CLASSES)
-    with pytest.raises(ValueError, match="no section 'training' with entries"):
+    with pytest.raises(ValueError, match=r"the section 'training' of dataset\.json is empty"):
         read_boxes(write(tmp_path, []), "training", CLASSES)
     with pytest.raises(ValueError, match="2 classes need as many different labels"):
         read_boxes(write(tmp_path, [entry()]), "training", CLASSES, labels=[1, 1])

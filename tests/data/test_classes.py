@@ -10,7 +10,6 @@ from PIL import Image
 from lvm_med_monai.data import (
     LabelledSlices,
     NumberedSlices,
-    add_labels,
     class_weights,
     few_shot,
     list_inputs,
@@ -86,7 +85,7 @@ def test_labels_outside_the_classes_name_the_image_and_the_cure(folder, label, m
         ({"image": "a.png"}, "a.png has no label"),
         ({"label": 1}, 'has no path under "image"'),
         ({"image": ["a.png", "a.png"], "label": 1}, 'has no path under "image"'),
-        ("a.png", 'has no path under "image"'),
+        ("a.png", "entry 0 of section 'training' of dataset.json is 'a.png', expected an object"),
     ],
 )
 def test_entries_of_another_form_are_refused(folder, entry, message):
@@ -102,7 +101,7 @@ def test_missing_files_lists_and_sections_are_told(folder):
         read_classes(folder, "training", CLASSES)
     with pytest.raises(ValueError, match=r"no section 'test' with entries: it has \['training'\]"):
         read_classes(folder, "test", CLASSES)
-    with pytest.raises(ValueError, match="no section 'training' with entries"):
+    with pytest.raises(ValueError, match=r"the section 'training' of dataset.json is empty"):
         read_classes(datalist(folder, []), "training", CLASSES)
 
 
@@ -195,55 +194,6 @@ def test_inputs_of_a_folder_are_its_entries(tmp_path):
         list_inputs(tmp_path / "empty")
 
 
-TABLE = "Path,Edema,Fracture\nroot/train/p1/v1.jpg,1.0,\nroot/train/p2/v1.jpg,-1.0,0.0\n"
-
-
-def test_labels_of_a_table_find_their_images_by_the_end_of_the_path(tmp_path):
-    (tmp_path / "train.csv").write_text(TABLE)
-    sections = {"training": [{"image": "train/p1/v1.jpg"}], "test": [{"image": "train/p2/v1.jpg", "patient": "2"}]}
-    (tmp_path / "dataset.json").write_text(json.dumps(sections))
-    assert add_labels(tmp_path / "dataset.json", [tmp_path / "train.csv"], "Path", ["Fracture", "Edema"]) == 2
-    assert json.loads((tmp_path / "dataset.json").read_text()) == {
-        "training": [{"image": "train/p1/v1.jpg", "label": [0, 1]}],
-        "test": [{"image": "train/p2/v1.jpg", "patient": "2", "label": [0, -1]}],
-    }
-
-
-def test_one_column_gives_a_number_and_rows_of_boxes_may_repeat(tmp_path):
-    (tmp_path / "boxes.csv").write_text("patientId,Target\nx1,1\nx1,1\nx2,0\n")
-    (tmp_path / "dataset.json").write_text(json.dumps({"training": [{"image": "i/x1.dcm"}, {"image": "i/x2.dcm"}]}))
-    add_labels(tmp_path / "dataset.json", [tmp_path / "boxes.csv"], "patientId", ["Target"])
-    assert [entry["label"] for entry in json.loads((tmp_path / "dataset.json").read_text())["training"]] == [1, 0]
-
-
-def test_grades_and_names_come_from_tables_without_a_header(tmp_path):
-    (tmp_path / "grades.csv").write_text("0001_1.png,3\n0002_1.png,none\n")
-    entries = [{"image": "Seg-set/0001_1.png"}, {"image": "Seg-set/0002_1.png"}]
-    (tmp_path / "dataset.json").write_text(json.dumps({"training": entries}))
-    add_labels(tmp_path / "dataset.json", [tmp_path / "grades.csv"], 0, [1])
-    assert [entry["label"] for entry in json.loads((tmp_path / "dataset.json").read_text())["training"]] == [3, "none"]
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ("", "train.csv is empty"),
-        ("Path,Edema\na.png,1\n", "train.csv has no column Fracture"),
-        ("Path,Edema,Fracture\na.png,2,0\n", "train.csv holds '2' for a finding: expected 1, 0, -1"),
-        ("Path,Edema,Fracture\na.png,1,0\na.png,0,0\n", "labels a.png in two ways"),
-        ("Path,Edema,Fracture\nb.png,1,0\n", "a.png has 0 rows"),
-        ("Path,Edema,Fracture\nx/a.png,1,0\ny/a.png,1,0\n", "a.png has 2 rows"),
-    ],
-)
-def test_tables_that_do_not_fit_are_refused_and_change_nothing(tmp_path, table, message):
-    (tmp_path / "train.csv").write_text(table)
-    text = json.dumps({"training": [{"image": "a.png"}]})
-    (tmp_path / "dataset.json").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        add_labels(tmp_path / "dataset.json", [tmp_path / "train.csv"], "Path", ["Edema", "Fracture"])
-    assert (tmp_path / "dataset.json").read_text() == text
-
-
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     """Two extracted pictures, of two data sets and unlike sizes."""
@@ -294,3 +244,14 @@ def test_names_have_one_number_in_all_sections(folder):
         read_named_labels(folder, "test", required=True)
     with pytest.raises(ValueError, match="2 images have 1 labels"):
         read_named_labels(folder, "training", required=True)
+
+
+@pytest.mark.parametrize("nothing", [None, "", "  "], ids=repr)
+def test_an_empty_label_or_patient_is_none_at_all(folder, nothing):
+    entries = [{"image": "a.png", "label": nothing, "patient": nothing}, {"image": "sub/b.jpg", "label": "None"}]
+    datalist(folder, entries)
+    assert [item["label"] for item in read_named_labels(folder, "training")] == [[-1, -1], [0, -1]]
+    with pytest.raises(ValueError, match="1 images have no label, which training needs"):
+        read_named_labels(folder, "training", required=True)
+    with pytest.raises(ValueError, match=r"a.png has no label; leave it out, or label it"):
+        read_classes(folder, "training", CLASSES)

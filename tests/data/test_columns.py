@@ -27,6 +27,9 @@ COLUMNS: dict[str, tuple[pa.Array, type]] = {
     "vectors with gaps": (pa.array([None if n % 3 else [0.0, 1.0, n / 4] for n in range(40)]), Vectors),
     "no vectors": (pa.array([None] * 40, pa.list_(pa.float64())), Vectors),
     "flags": (pa.array([["gap", "tilt"], [], ["gap"], []] * 10), Repeated),
+    "commas": (pa.array([["a,b", "c"], ["a", "b", "c"], ["a", "b,c"], [""], [], [","], ["", ""], None] * 5), Repeated),
+    "gaps in lists": (pa.array([["a", None], ["a"], [None], None] * 10), Repeated),
+    "many strings": (pa.array([[str(n % 12), str(n % 11)] for n in range(40)]), Repeated),
 }
 
 
@@ -82,3 +85,9 @@ def test_repeats_take_a_byte_a_row() -> None:
     column = column_of(pa.chunked_array([pa.array(["CT", "MR"] * 5000).dictionary_encode()]))
     assert isinstance(column, Repeated)
     assert column.codes.nbytes == 10000
+
+
+def test_lists_of_strings_sort_string_by_string() -> None:
+    values = [["b"], [], ["a", "c"], ["a,b"], ["a"], ["a", "b", "z"]]
+    ranks = column_of(chunked(pa.array(values))).ranks()
+    assert [values[row] for row in np.argsort(ranks)] == sorted(values)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lvm_med_monai.data import label_table, read_datalist
+from lvm_med_monai.data import read_classes, read_datalist, read_named_labels
 from lvm_med_monai.data.grids import grid_of
 from lvm_med_monai.slices import Source, extract, read_manifest
 
@@ -92,15 +93,33 @@ def test_missing_things_are_named(tmp_path):
     datalist(tmp_path, training=[{"image": "absent.nii.gz"}], test=[])
     with pytest.raises(FileNotFoundError, match=r"absent.nii.gz, which does not exist"):
         read_datalist(tmp_path, "training")
-    for section in ("validation", "test"):
-        with pytest.raises(ValueError, match=rf"no section '{section}' with entries: it has \['test', 'training'\]"):
-            read_datalist(tmp_path, section)
+    with pytest.raises(ValueError, match=r"no section 'validation' with entries: it has \['test', 'training'\]"):
+        read_datalist(tmp_path, "validation")
+    with pytest.raises(ValueError, match=r"the section 'test' of dataset.json is empty: add entries such as"):
+        read_datalist(tmp_path, "test")
 
 
-@pytest.mark.parametrize("structures", [[0], [3, 3], [256], [-1]], ids=str)
-def test_label_tables_refuse_impossible_structures(structures):
-    with pytest.raises(ValueError, match="different ids of 1 to 255"):
-        label_table(structures)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"training": [{"image": "a', r"the datalist .*dataset.json is no JSON \(Unterminated string"),
+        ("\xff", r"the datalist .*dataset.json is no JSON \('utf-8' codec"),
+        ('[{"image": "a.png"}]', r"the datalist .*dataset.json has no sections: write an object such as"),
+        ('{"training": "a.png"}', r"no section 'training' with entries: it has \[\]"),
+        ('{"training": [{}, "a.png"]}', "entry 1 of section 'training' of dataset.json is 'a.png', expected an object"),
+        ('{"training": [null]}', "entry 0 of section 'training' of dataset.json is None, expected an object"),
+    ],
+    ids=["cut off", "no text", "a list", "no list", "a path", "null"],
+)
+@pytest.mark.parametrize(
+    "read",
+    [read_datalist, read_named_labels, partial(read_classes, classes=["a", "b"])],
+    ids=["masks", "names", "classes"],
+)
+def test_malformed_datalists_are_named(tmp_path, read, content, message):
+    (tmp_path / "dataset.json").write_text(content, encoding="latin-1")
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, section="training")
 
 
 def picture(path, size=(6, 5)):

@@ -89,6 +89,36 @@ def test_evaluation_on_training_slices_is_refused(slices, tmp_path):
         check_unseen(SliceShardDataset(slices), tmp_path / "run" / "training_slices.csv")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,who\n1,nobody\n", "list.csv has columns id, who but no slice_id"),
+        ("who\nnobody\n", "list.csv does not say what its values are: give the list that the training wrote"),
+        ("", "list.csv lists no slice_id"),
+        ("slice_id,source_h,patient_h,dataset\n", "list.csv lists no slice_id"),
+        ("slice_id,dataset\n1,a\n", "list.csv has columns slice_id, dataset but no source_h"),
+    ],
+    ids=["other columns", "one other column", "nothing", "columns alone", "no files"],
+)
+def test_a_list_that_says_nothing_of_the_training_is_no_proof(slices, tmp_path, text, message):
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        check_unseen(SliceShardDataset(slices), tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize("text", ["slice_id,source_h\n1,2\n", "slice_id,source_h,patient_h\n1,2,\n"])
+def test_a_list_may_know_no_patients_unless_they_are_all_that_is_asked(slices, tmp_path, text):
+    (tmp_path / "list.csv").write_text(text)
+    check_unseen(SliceShardDataset(slices), tmp_path / "list.csv")
+    with pytest.raises(ValueError, match=r"list.csv has none of patient_h to compare by: give the list"):
+        check_unseen(SliceShardDataset(slices), tmp_path / "list.csv", ("patient_h",))
+
+
+def test_a_list_of_one_column_may_name_it(slices, tmp_path):
+    (tmp_path / "list.csv").write_text("slice_id\nabc\n")
+    assert read_slice_list(tmp_path / "list.csv", "slice_id") == {"abc"}
+
+
 def test_the_whole_range_clips_nothing():
     assert whole_range({"dtype": "uint8", "scale": 1.0, "intercept": 0.0}).upper == 255
     window = whole_range({"dtype": "uint16", "scale": 0.5, "intercept": -100.0})

@@ -75,9 +75,46 @@ def test_inputs_that_names_cannot_tell_apart_are_refused(tmp_path):
         folder.filename("a.jpg")
 
 
-@pytest.mark.parametrize(("value", "slices", "message"), [(256, 1, "holds classes 0 to 255"), (1, 2, "one picture")])
-def test_what_a_png_cannot_hold_is_refused(tmp_path, value, slices, message):
+@pytest.mark.parametrize("name", ["a.png", "a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("value", [256, 300, -1, 0.5, float("nan")])
+def test_values_that_a_file_cannot_hold_are_refused(tmp_path, name, value):
     writer = MaskWriter()
-    writer.set_data_array(torch.full((1, 3, 2, slices), float(value)))
+    writer.set_data_array(torch.full((1, 3, 2, 1), float(value)))
+    with pytest.raises(ValueError, match=rf"^{name} would hold {value:g}, which uint8 cannot"):
+        writer.write(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_classes_need_a_wider_type(tmp_path):
+    writer = MaskWriter(output_dtype=np.int16)
+    writer.set_data_array(torch.full((1, 3, 2, 1), 300.0))
+    writer.write(tmp_path / "a.nii.gz")
+    found = nib.load(tmp_path / "a.nii.gz")
+    assert found.get_data_dtype() == np.int16
+    assert np.asarray(found.dataobj).tolist() == [[[300], [300]]] * 3
+
+
+@pytest.mark.parametrize(("name", "message"), [("a.png", "a PNG holds one picture"), ("a.mha", "as .png, .nii or")])
+def test_what_a_format_cannot_be_is_refused(tmp_path, name, message):
+    writer = MaskWriter()
+    writer.set_data_array(torch.ones(1, 3, 2, 2))
     with pytest.raises(ValueError, match=message):
-        writer.write(tmp_path / "a.png")
+        writer.write(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.nii.gz"])
+def test_a_failure_leaves_the_mask_that_was_there(tmp_path, name, monkeypatch):
+    writer = MaskWriter()
+    writer.set_data_array(torch.ones(1, 3, 2, 1))
+    writer.write(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    before = (tmp_path / name).read_bytes()
+
+    def fail(*paths):
+        raise OSError("no room")
+
+    monkeypatch.setattr("lvm_med_monai.whole_file.os.replace", fail)
+    writer.set_data_array(torch.zeros(1, 3, 2, 1))
+    with pytest.raises(OSError, match="no room"):
+        writer.write(tmp_path / name)
+    assert (tmp_path / name).read_bytes() == before

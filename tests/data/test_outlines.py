@@ -10,12 +10,14 @@ from lvm_med_monai.data import read_datalist
 from lvm_med_monai.data.outlines import draw_outlines, main
 
 
-def part(root, name, annotations, image="1.png"):
-    for folder in ("images", "annotations"):
+def part(root, name, annotations, image="1.png", more=()):
+    for folder in ("images/p1", "images/p2", "annotations"):
         (root / name / folder).mkdir(parents=True)
-    Image.new("L", (10, 8)).save(root / name / "images" / "1.png")
+    for picture in ("1.png", "1.bmp", "p1/1.png", "p2/1.png"):
+        Image.new("L", (10, 8)).save(root / name / "images" / picture)
+    pictures = enumerate([image, *more], start=4)
     table = {
-        "images": [{"id": 4, "file_name": image, "width": 10, "height": 8}],
+        "images": [{"id": number, "file_name": path, "width": 10, "height": 8} for number, path in pictures],
         "categories": [{"id": 1, "name": "1"}, {"id": 26, "name": "stenosis"}],
         "annotations": annotations,
     }
@@ -68,6 +70,32 @@ def test_bad_annotations_are_refused(tmp_path, annotations, options, error, mess
     arcade(tmp_path / "in", annotations, **options)
     with pytest.raises(error, match=message):
         main([str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--no-progress"])
+
+
+def test_pictures_of_one_name_in_several_folders_keep_masks_of_their_own(tmp_path):
+    outlines = [square(0, 0, 2, 2), square(5, 5, 6, 7, image_id=5)]
+    arcade(tmp_path / "in", outlines, image="p1/1.png", more=["p2/1.png"])
+    main([str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--no-progress"])
+    entries = read_datalist(tmp_path / "out", "training", needs=["image", "label"])
+    assert [entry["label"].partition("/masks/")[2] for entry in entries] == ["p1/1.png", "p2/1.png"]
+    assert [int((np.asarray(Image.open(entry["label"])) > 0).sum()) for entry in entries] == [9, 6]
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("image", "more", "message"),
+    [
+        ("1.png", ["1.bmp"], "1.png and 1.bmp of train would have one mask, 1.png: name each picture once"),
+        ("1.png", ["1.png"], "1.png and 1.png of train would have one mask"),
+        ("../../val/images/1.png", [], "which lies outside of its images"),
+    ],
+    ids=["two suffixes", "twice", "outside"],
+)
+def test_pictures_whose_masks_would_have_no_place_of_their_own_are_refused(tmp_path, image, more, message):
+    arcade(tmp_path / "in", [], image=image, more=more)
+    with pytest.raises(ValueError, match=message):
+        main([str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--no-progress"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_unknown_classes_and_absent_parts_are_refused(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lvm_med_monai.data import balanced_epoch_length, check_samples
+from lvm_med_monai.data import balanced_epoch_length, check_picture, check_samples
 from lvm_med_monai.transforms import MapLabelsd
 
 HALF = MapLabelsd("label", [[0, 127, 0], [128, 255, 1]])
@@ -47,13 +47,16 @@ def test_an_absent_class_is_told(entry, caplog):
     assert "two" not in caplog.text
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "CMYK", "LA"])
+@pytest.mark.parametrize("mode", ["RGBA", "CMYK", "LA", "PA"])
 def test_pictures_of_four_channels_are_refused(entry, tmp_path, mode):
     made = entry("a", [[0, 255]])
-    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    path = tmp_path / ("a.tif" if mode in ("CMYK", "PA") else "a.png")
     Image.new(mode, (2, 1)).save(path)
-    with pytest.raises(ValueError, match=rf"{path.name} has \d channels \({mode}\), expected grey or RGB: save it"):
+    message = rf"{path.name} has \d channels \({mode}\), expected grey or RGB: save it"
+    with pytest.raises(ValueError, match=message):
         check([{**made, "image": str(path)}])
+    with pytest.raises(ValueError, match=message):
+        check_picture(path)
 
 
 @pytest.mark.parametrize("label", [None, 3, []], ids=str)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
+
 import nibabel as nib
 import numpy as np
 import pytest
 from monai.transforms import EnsureChannelFirst, LoadImage
 from PIL import Image
 
-from lvm_med_monai.data import MaskReader, SampleReader
+from lvm_med_monai.data import MaskReader, SampleReader, manifest_rows
 from lvm_med_monai.data.samples import sample_exists, stacks_at
 from lvm_med_monai.slices import Source, Stack, extract, read_manifest
 
@@ -97,6 +99,38 @@ def test_a_mask_in_equal_colours_is_grey_and_one_in_others_is_refused(tmp_path):
     equal[0, 0, 0] = 99
     with pytest.raises(ValueError, match=r"mask coloured.png is coloured: save its classes as grey values"):
         read(save(equal, tmp_path / "coloured.png"), MaskReader)
+
+
+@pytest.mark.parametrize("name", ["m.png", "m.tif", "m.bmp"])
+def test_classes_in_channels_are_no_tint_of_grey(tmp_path, name):
+    coloured = np.zeros((4, 5, 3), np.uint8)
+    coloured[1, 1], coloured[2, 2] = (0, 1, 0), (0, 0, 2)
+    with pytest.raises(ValueError, match=rf"mask {name} is coloured: save its classes as grey values"):
+        read(save(coloured, tmp_path / name), MaskReader)
+
+
+def test_a_jpeg_of_a_grey_mask_may_be_tinted(tmp_path):
+    tinted = np.stack([GREY // 2, GREY // 2, GREY // 2 + 6], -1)
+    Image.fromarray(tinted).save(tmp_path / "m.jpg", quality=95)
+    channels = np.asarray(Image.open(tmp_path / "m.jpg"))
+    assert 0 < np.ptp(channels.astype(int), axis=-1).max() <= 16
+    np.testing.assert_array_equal(read(tmp_path / "m.jpg", MaskReader)[0, :, :, 0], channels[..., 0].T)
+
+
+def test_a_manifest_is_read_once_however_many_slices_are_looked_up(extracted, monkeypatch):
+    names = [row["slice_id"] for row in read_manifest(extracted).to_pylist()]
+    times = []
+    whole = manifest_rows.read_columns
+    monkeypatch.setattr(manifest_rows, "read_columns", lambda *given: times.append(given) or whole(*given))
+    for name in names * 3:
+        assert sample_exists(extracted / name)
+        (stack,) = stacks_at(extracted / name)
+        assert stack.sources == (extracted / name,)
+    assert len(times) == 1
+    for path in extracted.iterdir():
+        os.utime(path)
+    assert sample_exists(extracted / names[0])
+    assert len(times) == 2
 
 
 def test_a_folder_of_two_series_is_no_list_of_masks(tmp_path):

@@ -93,6 +93,35 @@ def test_load_network_takes_the_weights_of_a_run_or_says_why_not(tmp_path):
         load_network(nn.Linear(3, 1), tmp_path / "absent.pt")
 
 
+NO_CHECKPOINTS = {
+    "garbage": (
+        lambda path: path.write_bytes(b"\x80\x02garbage"),
+        "checkpoint.pt is no checkpoint, .* cannot be read as weights",
+    ),
+    "another dictionary": (
+        lambda path: torch.save({"model": {}}, path),
+        "checkpoint.pt is no checkpoint, .* it has no objects",
+    ),
+    "a tensor": (lambda path: torch.save(torch.zeros(1), path), "checkpoint.pt is no checkpoint, .* it has no objects"),
+    "empty": (lambda path: path.write_bytes(b""), "checkpoint.pt is no checkpoint, remove it or give that of a run"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), NO_CHECKPOINTS.values(), ids=NO_CHECKPOINTS.keys())
+def test_a_file_that_is_no_checkpoint_is_named(spoil, message, tmp_path):
+    spoil(tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=message):
+        Run(tmp_path).run(1)
+    with pytest.raises(ValueError, match=message):
+        load_network(nn.Linear(3, 1), tmp_path / "checkpoint.pt")
+
+
+def test_a_checkpoint_without_a_network_is_named(tmp_path):
+    torch.save({"objects": {"views": {}}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"holds \['views'\] and no network"):
+        load_network(nn.Linear(3, 1), tmp_path / "checkpoint.pt")
+
+
 @pytest.mark.parametrize(("start", "switched_on_after"), [(0.0, 0), (0.25, 2), (1.0, 8)])
 def test_message_passing_starts_after_its_share_of_the_steps(start, switched_on_after):
     encoder = GraphEncoder(8, graph_size=4, k=2)
@@ -149,3 +178,17 @@ def test_features_are_written_with_the_names_of_their_slices(tmp_path):
     assert table["slice_id"].to_pylist() == ["s0", "s1", "s2", "s3"]
     assert table["features"].to_pylist() == features.tolist()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["features.parquet"]
+
+
+def test_random_numbers_of_a_gpu_go_on_where_one_is_used(tmp_path, monkeypatch):
+    """No GPU is needed: what would be asked of torch is noted."""
+    kept = []
+    Run(tmp_path / "cpu").run(2)
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_rng_state", lambda: torch.tensor([7], dtype=torch.uint8))
+    monkeypatch.setattr("torch.cuda.set_rng_state", lambda state: kept.append(state.tolist()))
+    Run(tmp_path / "gpu").run(2)
+    Run(tmp_path / "cpu").run(2)
+    assert kept == []
+    Run(tmp_path / "gpu").run(4)
+    assert kept == [[7]]

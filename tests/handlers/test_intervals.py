@@ -72,9 +72,10 @@ def test_without_patients_in_the_datalist_cases_are_units(tmp_path):
     assert read(tmp_path)["unit"] == "case"
 
 
-def test_patients_of_some_cases_alone_are_refused(tmp_path):
+@pytest.mark.parametrize("nobody", ["", " ", None])
+def test_patients_of_some_cases_alone_are_refused(tmp_path, nobody):
     items = classified()
-    items[4]["patient"] = ""
+    items[4]["patient"] = nobody
     handler = BootstrapIntervals(tmp_path, group_key="patient")
     with pytest.raises(ValueError, match="1 of 30 items of the datalist have no 'patient'"):
         evaluate(items, {"kappa": QuadraticKappa()}, [handler])

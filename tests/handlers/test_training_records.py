@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from ignite.engine import Engine, Events
 from monai.handlers import CheckpointSaver, StatsHandler
 from torch import nn
 
-from lvm_med_monai.handlers import BestSaver, History, ResumableCheckpoint, handlers_of_rank, read_history
+from lvm_med_monai.handlers import (
+    BestSaver,
+    History,
+    ResumableCheckpoint,
+    handlers_of_rank,
+    read_history,
+    write_metrics,
+)
 
 
 def evaluator_of(scores):
@@ -111,6 +120,20 @@ def test_a_line_holds_the_mean_loss_of_its_epoch(tmp_path):
 def test_validation_stands_in_the_epochs_that_validated(tmp_path):
     lines = trained(tmp_path, [1.0] * 6, Engine(lambda engine, batch: None), validated=(2,))
     assert [line.get("dice") for line in lines] == [None, None, 0.5, None]
+
+
+def test_metrics_are_written_whole_or_not_at_all(monkeypatch, tmp_path):
+    path = tmp_path / "new" / "metrics.json"
+    write_metrics({"dice": 0.5}, path)
+    assert json.loads(path.read_text()) == {"dice": 0.5}
+
+    def fail(*paths):
+        raise OSError("no room")
+
+    monkeypatch.setattr("lvm_med_monai.whole_file.os.replace", fail)
+    with pytest.raises(OSError, match="no room"):
+        write_metrics({"dice": 0.7}, path)
+    assert json.loads(path.read_text()) == {"dice": 0.5}
 
 
 def test_ranks_above_zero_neither_print_nor_write(monkeypatch, tmp_path):

@@ -169,3 +169,13 @@ def test_resampled_images_are_measured_as_a_set_of_their_own():
 def test_one_class_has_no_number_of_its_own():
     state = measured([(FOUND[:1], TRUTH[:1])], classes=["polyp"])
     assert state.metrics == {"map": 1.0}
+
+
+@pytest.mark.parametrize("kind", ["true", "found"])
+def test_a_label_beyond_the_classes_is_refused(kind):
+    truth, found = np.array([[0.0, 0, 9, 9, 0]]), np.array([[0.0, 0, 9, 9, 0, 0.5]])
+    (truth if kind == "true" else found)[0, 4] = 4
+    with pytest.raises(
+        ValueError, match=rf"a {kind} box has label 4, but there are 4 classes, 0 to 3 \(one, two, three"
+    ):
+        measured([(found, truth)])

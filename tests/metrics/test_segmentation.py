@@ -140,8 +140,17 @@ def test_large_volumes_are_counted_exactly():
 WRONG = {
     "different grids": (torch.zeros(1, 4, 4), torch.zeros(1, 4, 5), r"prediction \(4, 4\) and truth \(4, 5\)"),
     "too many channels": (torch.zeros(6, 4, 4), torch.zeros(6, 4, 4), "6 channels, but background and 3 classes"),
-    "label outside": (torch.full((1, 4, 4), 9), torch.zeros(1, 4, 4), "holds label 9, but 3 classes are named"),
+    "label outside": (torch.full((1, 4, 4), 9), torch.zeros(1, 4, 4), r"holds 9, expected labels, 0 to 3 \(backgr"),
+    "probabilities": (torch.full((1, 4, 4), 0.7), torch.zeros(1, 4, 4), "holds 0.7, expected labels.* by AsDiscreted"),
+    "negative": (torch.zeros(1, 4, 4), torch.full((1, 4, 4), -1), "a mask of one channel holds -1, expected labels"),
+    "not a number": (torch.full((1, 4, 4), torch.nan), torch.zeros(1, 4, 4), "a mask of one channel holds nan"),
 }
+
+
+def test_masks_of_truth_values_are_labels():
+    truth = torch.tensor([[[True, True, False]]])
+    pred = torch.tensor([[[True, False, False]]])
+    assert evaluate(DiceScore(["a"]), [pred], [truth]).metrics["m"] == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(("pred", "label", "message"), WRONG.values(), ids=WRONG)

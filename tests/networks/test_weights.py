@@ -78,6 +78,17 @@ def test_pickled_objects_are_refused(tmp_path):
         load_backbone(ResNetEncoder(18, width=8), tmp_path / "weights.pt")
 
 
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 64], ids=["empty", "text", "bytes"])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_file_that_is_no_weights_is_named(tmp_path, suffix, content):
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=rf"^weights{suffix} cannot be read as weights alone \(.+\): .+; get the file again"
+    ):
+        load_backbone(ResNetEncoder(18, width=8), path)
+
+
 def test_pretraining_network_splits_source_and_target_views():
     network = PretrainingNetwork(ResNetEncoder(18, width=8), Projector(64, 16)).eval()
     views = torch.randn(6, 3, 32, 32)

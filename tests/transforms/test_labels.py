@@ -80,6 +80,12 @@ def test_impossible_rules_are_refused(rule):
         MapLabelsd("label", [rule])
 
 
+@pytest.mark.parametrize("classes", [[0, 0], [], [1, -1], [256]], ids=str)
+def test_impossible_classes_of_masks_are_refused_before_any_mask_is_read(classes):
+    with pytest.raises(ValueError, match=r"mask_classes gives the class of each mask, 1 to 255, or 0 to leave it out"):
+        MapLabelsd("label", HALF, mask_classes=classes)
+
+
 def test_a_map_without_rules_is_refused():
     with pytest.raises(ValueError, match="at least one rule"):
         MapLabelsd("label", [])

@@ -17,7 +17,6 @@ from segment_anything import sam_model_registry
 from lvm_med_monai.networks import PromptedSegmenter, ResNetEncoder, ViTEncoder, load_prompted
 from lvm_med_monai.weights.__main__ import main
 from lvm_med_monai.weights.conversion import FORMS, convert
-from lvm_med_monai.weights.download import DownloadError, download
 from lvm_med_monai.weights.known import KNOWN, known
 
 
@@ -198,31 +197,24 @@ def test_weights_without_an_address_say_where_to_get_them(capsys):
     assert "https://github.com/duyhominhnguyen/LVM-Med and give it by --file" in capsys.readouterr().err
 
 
-def test_a_download_is_whole_checked_and_bounded(tmp_path):
-    source = tmp_path / "source.bin"
-    source.write_bytes(b"weights" * 1000)
-    digest, seen = hashlib.sha256(source.read_bytes()).hexdigest(), []
-    out = tmp_path / "out" / "file.bin"
-    assert download(source.as_uri(), out, 7000, digest, lambda size, total: seen.append((size, total))) == digest
-    assert out.read_bytes() == source.read_bytes()
-    assert seen == [(7000, 7000)]
-    for limit, expected, message in ((6999, None, "more than 6999 bytes"), (7000, "0" * 64, "has the SHA-256")):
-        with pytest.raises(DownloadError, match=message):
-            download(source.as_uri(), tmp_path / "refused", limit, expected)
-        assert not list(tmp_path.glob("refused*"))
+def test_known_hashes_are_checked_unless_another_is_given(resnet, tmp_path, capsys):
+    path = tmp_path / "resnet50.pth"
+    torch.save(resnet, path)
+    arguments = ["fetch", "imagenet_resnet50", "--to", str(tmp_path / "w"), "--file", str(path)]
+    assert main(arguments) == 2
+    assert f"not {known('imagenet_resnet50').sha256}: get the published file" in capsys.readouterr().err
+    assert not (tmp_path / "w").exists()
+    assert main([*arguments, "--sha256", hashlib.sha256(path.read_bytes()).hexdigest().upper()]) == 0
 
 
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("http://example.org/a.pt", "is no https address"),
-        ("https://127.0.0.1:1/a.pt", "without a network, get the file elsewhere and give it by --file"),
-        ("file:///nothing/here.pt", "cannot download"),
-    ],
-)
-def test_what_cannot_be_downloaded_is_one_clear_error(url, message, tmp_path):
-    with pytest.raises(DownloadError, match=message):
-        download(url, tmp_path / "a.pt", 1000)
+def test_known_hashes_are_those_that_addresses_tell():
+    assert "-" + known("imagenet_resnet50").sha256[:8] + "." in known("imagenet_resnet50").url
+    assert all(re.fullmatch("[0-9a-f]{64}", entry.sha256) for entry in KNOWN if entry.sha256 is not None)
+    assert {entry.name for entry in KNOWN if entry.sha256 is not None} == {
+        "imagenet_resnet50",
+        "sam_vit_b",
+        "dinov2_vit_b",
+    }
 
 
 @pytest.mark.slow
