@@ -21,6 +21,7 @@ FINE_TUNING = {
     "epochs": "3",
     "epoch_length": "25",
     "warmup_steps": "10",
+    "learning_rate": "0.003",
     "batch_size": "16",
     "val_section": "training",
     "val_interval": "1000",

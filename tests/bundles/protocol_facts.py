@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Randomizable
 from torch.nn import functional
 
+from tests.bundles.detector_facts import detector_facts
 from tests.bundles.harness import configs
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -283,6 +284,8 @@ FACTS: dict[str, Callable[[Configuration], Any]] = {
         type(part).__name__ == "RandBalancedSlicesd" for part in config.parts("train::preprocessing")
     ),
     "loss": loss,
+    "backbone": lambda config: config.given("backbone", "resnet"),
+    "detector": lambda config: detector_facts(config.parser),
 }
 """How each entry of the table is found in a configuration; ``values`` are ids taken as they are."""
 

@@ -13,12 +13,11 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
-from pydicom import Dataset as DicomDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from lvm_med_monai.handlers import read_history
 from tests.bundles.harness import TORCHRUN, configs, succeed
 from tests.bundles.samples import classification as samples
+from tests.bundles.samples.dicom import write_dicom
 
 ROOT = Path(__file__).resolve().parents[2]
 BRAIN, CHEST, FUNDUS = (
@@ -88,8 +87,12 @@ BAD = {
     "volume": (relabel(volume), {}, "volume.nii.gz holds 3 pictures, expected one"),
     "missing image": (relabel(lambda entry, _: entry.update(image="gone.png")), {}, "gone.png does not exist"),
     "no label": (relabel(lambda entry, _: entry.pop("label")), {}, "has no label; leave it out, or label it"),
-    "empty section": (lambda _, sections: sections.update(training=[]), {}, "no section 'training' with entries"),
-    "no validation": (lambda _, sections: sections.pop("validation"), {}, "no section 'validation' with entries"),
+    "empty section": (
+        lambda _, sections: sections.update(training=[]),
+        {},
+        "the section 'training' of dataset.json is empty",
+    ),
+    "no validation": (lambda _, sections: sections.pop("validation"), {}, "no section 'validation', a list of entries"),
     "no weights": (lambda *_: None, {"backbone_weights": "/absent.pt"}, "no weights at /absent.pt"),
     "unknown head": (lambda *_: None, {"head": "mlp"}, "no head 'mlp': choose one of linear, fcns"),
 }
@@ -201,6 +204,21 @@ def test_the_papers_fundus_transform_is_random_at_test_too(tmp_path):
     assert all(torch.equal(first["linear_probe.json"][0], other) for other in first["linear_probe.json"])
 
 
+def test_the_papers_vit_sees_whole_pictures_as_they_are(tmp_path):
+    data = samples.write(FUNDUS.name, tmp_path / "data")
+    names = ["train.json", "paper.json", "paper_vit_b.json", "demo.json"]
+    options = {"dataset_dir": data, "run_dir": tmp_path / "run", "stored_size": [64, 64], "epochs": 1}
+    made = train(FUNDUS, names, **options)
+    for section in ("train", "validate"):
+        dataset = made.parser.get_parsed_content(f"{section}::dataset")
+        assert dataset[0]["image"].shape == (3, 64, 64)
+        assert torch.equal(dataset[0]["image"], dataset[0]["image"])
+    assert type(made.parser.get_parsed_content("network_def").encoder).__name__ == "ViTEncoder"
+    train(FUNDUS, [*names, "evaluate.json"], **options)
+    metrics = dict(csv.reader((tmp_path / "run" / "eval" / "metrics.csv").open()))
+    assert set(metrics) >= {"val_accuracy", "val_kappa"}
+
+
 @pytest.mark.slow
 def test_two_processes_learn_from_all_images_and_judge_all(chest, tmp_path):
     options = {"dataset_dir": chest, "run_dir": tmp_path / "run", "epochs": 1}
@@ -212,22 +230,6 @@ def test_two_processes_learn_from_all_images_and_judge_all(chest, tmp_path):
     assert not any(key.startswith("module.") for key in state)
 
 
-def dicom(path, pixels):
-    """A secondary capture with these 8-bit pixels."""
-    dataset = DicomDataset()
-    dataset.file_meta = DicomDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
-    dataset.SeriesInstanceUID, dataset.StudyInstanceUID = generate_uid(), generate_uid()
-    dataset.Modality, dataset.PatientID, dataset.PatientName = "OT", "SECRET-7", "Secret^Name"
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
-    dataset.PixelData = pixels.tobytes() + b"\0" * (pixels.size % 2)
-    dataset.save_as(path, enforce_file_format=True)
-
-
 def test_one_picture_in_four_formats_gets_one_answer_and_no_name(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (50, 64), dtype=np.uint8)
     scans = tmp_path / "scans"
@@ -236,7 +238,7 @@ def test_one_picture_in_four_formats_gets_one_answer_and_no_name(tmp_path):
     Image.fromarray(np.repeat(pixels[..., None], 3, 2)).save(scans / "b.tif")
     nib.save(nib.Nifti1Image(pixels.T[:, :, None].astype(np.float32), np.diag([-1, -1, 1, 1])), scans / "c.nii.gz")
     (scans / "d").mkdir()
-    dicom(scans / "d" / "file", pixels)
+    write_dicom(scans / "d" / "file", pixels)
     overrides = {"bundle_root": str(BRAIN), "dataset_dir": str(scans), "output_dir": str(tmp_path / "out")}
     parser = ConfigParser()
     parser.read_config(configs(BRAIN, "inference.json", "demo.json"))

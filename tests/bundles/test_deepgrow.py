@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
 
 from tests.bundles.conftest import ROOT
-from tests.bundles.harness import configs, run, succeed
+from tests.bundles.harness import configs, succeed
 from tests.bundles.samples import deepgrow
+from tests.bundles.samples.dicom import write_dicom
 
 BUNDLE = ROOT / "bundles" / "slice_deepgrow_annotation"
 GAIN = 0.3
@@ -99,24 +101,66 @@ def test_the_papers_protocol_trains_and_is_measured_on_the_decoders_grid(tmp_pat
         assert {"val_mean_dice", "val_slice_iou"} <= {row[0] for row in csv.reader(table)}
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda image, mask: Image.new("L", mask.size).save(mask.filename), "is empty, so nothing can be pointed at"),
-        (lambda image, mask: image.convert("RGBA").save(image.filename), "has 4 channels"),
-    ],
-    ids=["empty mask", "four channels"],
-)
-@pytest.mark.slow
+def another_size(data, entry):
+    Image.new("L", (70, 64), 255).save(data / "wide.png")
+    entry["label"] = "wide.png"
+
+
+def no_picture(data, entry):
+    (data / "words.png").write_text("not a picture")
+    entry["image"] = "words.png"
+
+
+def no_mask_file(data, entry):
+    (data / "words.png").write_text("not a picture")
+    entry["label"] = "words.png"
+
+
+def empty_mask(data, entry):
+    Image.new("L", (64, 64)).save(data / entry["label"])
+
+
+def four_channels(data, entry):
+    Image.new("RGBA", (64, 64)).save(data / entry["image"])
+
+
+BAD = {
+    "empty datalist": (None, "the section 'training' of dataset.json is empty"),
+    "no mask": (lambda data, entry: entry.pop("label"), "entry 3 of section 'training' of dataset.json has no label"),
+    "missing mask": (lambda data, entry: (data / entry["label"]).unlink(), "nucleus3_mask.png, which does not exist"),
+    "missing picture": (lambda data, entry: entry.update(image="gone.png"), "gone.png, which does not exist"),
+    "mask of another size": (another_size, "mask wide.png does not lie on the grid of nucleus3.png"),
+    "wrong file": (no_picture, "words.png holds 0 volumes, expected one"),
+    "wrong file for a mask": (no_mask_file, "words.png holds 0 volumes, expected one"),
+    "empty mask": (empty_mask, "the mask of nucleus3.png is empty, so nothing can be pointed at"),
+    "four channels": (four_channels, "nucleus3.png has 4 channels"),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), BAD.values(), ids=BAD.keys())
 def test_bad_data_are_refused_before_the_first_step(damage, message, tmp_path):
     data = deepgrow.write(BUNDLE.name, tmp_path / "data")
-    with Image.open(data / "nucleus3.png") as image, Image.open(data / "nucleus3_mask.png") as mask:
-        damage(image, mask)
-    code, said = run(BUNDLE, ["train.json", "demo.json"], {"dataset_dir": data, "run_dir": tmp_path / "run"}, tmp_path)
-    assert code != 0
-    assert message in said
-    assert "nucleus3.png" in said
-    assert "Epoch[1]" not in said
+    sections = json.loads((data / "dataset.json").read_text())
+    if damage is None:
+        sections["training"] = []
+    else:
+        damage(data, sections["training"][3])
+    (data / "dataset.json").write_text(json.dumps(sections))
+    workflow = ConfigWorkflow(
+        config_file=configs(BUNDLE, "train.json", "demo.json"),
+        logging_file=False,
+        workflow_type="train",
+        dataset_dir=str(data),
+        run_dir=str(tmp_path / "run"),
+    )
+    with pytest.raises((RuntimeError, ValueError, FileNotFoundError)) as caught:
+        workflow.initialize()
+    error = caught.value
+    while error.__cause__ is not None:
+        error = error.__cause__
+    assert isinstance(error, (ValueError, FileNotFoundError))
+    assert message in str(error)
+    assert not (tmp_path / "run").exists()
 
 
 class Annotator:
@@ -162,6 +206,19 @@ def test_a_request_without_prompts_gives_an_empty_mask(annotator, prompts, tmp_p
     mask = annotator.ask(tmp_path / "scan.nii.gz", **prompts)
     assert mask.shape == (1, *nib.load(tmp_path / "scan.nii.gz").shape)
     assert not mask.any()
+
+
+def test_dicom_gets_the_mask_of_the_same_picture(annotator, tmp_path):
+    deepgrow.nucleus(tmp_path, "a", 0)
+    pixels = np.asarray(Image.open(tmp_path / "a.png"))
+    write_dicom(tmp_path / "b.dcm", pixels)
+    (tmp_path / "c").mkdir()
+    write_dicom(tmp_path / "c" / "file", pixels)
+    box = [20, 20, 44, 44]
+    picture, file, folder = (annotator.ask(tmp_path / name, box=box) for name in ("a.png", "b.dcm", "c"))
+    assert 0 < picture.mean() < 1
+    np.testing.assert_array_equal(file, picture)
+    np.testing.assert_array_equal(folder, picture)
 
 
 def test_only_the_clicked_slice_is_filled(annotator, tmp_path):

@@ -16,7 +16,8 @@ from lvm_med_monai.handlers import read_history
 from lvm_med_monai.metrics.boxes import average_precision_of_matches, matched_boxes
 from tests.bundles.conftest import ROOT
 from tests.bundles.harness import TORCHRUN, run, succeed
-from tests.bundles.samples.detection import tiles_of, write
+from tests.bundles.samples.detection import as_slices, tiles_of, write
+from tests.bundles.samples.dicom import write_dicom
 
 BUNDLE = ROOT / "bundles" / "coronary_stenosis_angiography_detection"
 CHEST = ROOT / "bundles" / "chest_abnormality_xray_detection"
@@ -93,7 +94,7 @@ def test_nuclei_of_a_held_out_quarter_are_found(nuclei, trained, tmp_path):
 
 @pytest.mark.slow
 def test_boxes_come_in_the_frame_of_the_stored_image(nuclei, trained, tmp_path):
-    """The same pixels as a picture, as NIfTI with a last axis, mirrored in the header, and padded to a rectangle."""
+    """The same pixels as a picture, NIfTI with a last axis or mirrored in the header, DICOM, and in a rectangle."""
     scans = tmp_path / "scans"
     scans.mkdir()
     shutil.copy(nuclei / "test_0.png", scans / "a.png")
@@ -103,18 +104,39 @@ def test_boxes_come_in_the_frame_of_the_stored_image(nuclei, trained, tmp_path):
     wide = np.zeros((SIZE, 2 * SIZE), np.uint8)
     wide[:, SIZE:] = pixels
     Image.fromarray(wide).save(scans / "d.png")
+    write_dicom(scans / "e.dcm", pixels)
+    (scans / "f").mkdir()
+    write_dicom(scans / "f" / "file", pixels)
     options = {**LEARNING, "dataset_dir": scans, "ckpt_path": trained / "model.pt", "output_dir": tmp_path / "out"}
     succeed(BUNDLE, ["inference.json", "demo.json"], {**options, "long_side": 2 * SIZE}, tmp_path)
     content = json.loads((tmp_path / "out" / "boxes.json").read_text())
     images = {image["image"]: image["boxes"] for image in content["images"]}
-    assert list(images) == ["a.png", "b.nii.gz", "c.nii.gz", "d.png"]
-    assert images["a.png"] == images["b.nii.gz"] == images["c.nii.gz"]
+    assert list(images) == ["a.png", "b.nii.gz", "c.nii.gz", "d.png", "e.dcm", "f"]
+    assert all(images[name] == images["a.png"] for name in ("b.nii.gz", "c.nii.gz", "e.dcm", "f"))
     assert images["a.png"][0]["class"] == "stenosis"
     # far from the seam, as what lies beyond it is seen too
     sure = [box["box"] for box in images["a.png"] if box["score"] > 0.9 and box["box"][0] > SIZE / 4]
     moved = np.array([box["box"] for box in images["d.png"]]) - [SIZE, 0, SIZE, 0]
     assert len(sure) > 2
     assert max(np.abs(moved - box).max(1).min() for box in sure) < 3
+
+
+@pytest.mark.slow
+def test_extracted_slices_are_as_good_as_pictures(tmp_path):
+    data = write(CHEST.name, tmp_path / "data")
+    slices = as_slices(data, tmp_path / "extracted")
+    options = {"run_dir": tmp_path / "run", "epochs": 1, "dataset_dir": slices}
+    succeed(CHEST, ["train.json", "demo.json"], options, tmp_path)
+    found = {}
+    for folder in (data, slices):
+        again = {**options, "dataset_dir": folder, "output_dir": tmp_path / folder.name, "score_threshold": 0.0}
+        succeed(CHEST, ["train.json", "demo.json", "evaluate.json"], again, tmp_path)
+        images = json.loads((tmp_path / folder.name / "boxes.json").read_text())["images"]
+        found[folder] = [image["boxes"] for image in images]
+        metrics = (tmp_path / folder.name / "metrics.csv").read_text()
+        assert "val_map50" in metrics
+    assert any(found[data])
+    assert found[data] == found[slices]
 
 
 @pytest.mark.slow
@@ -160,7 +182,7 @@ BAD_INPUT = {
     ),
     "box without area": (lambda data: entry_of(data, box=[[9, 1, 9, 9]], label=[0]), "without area", {}),
     "four channels": (four_channels, "rgba.png has 4 channels", {}),
-    "empty datalist": (no_entries, "no section 'training' with entries", {}),
+    "empty datalist": (no_entries, "the section 'training' of dataset.json is empty", {}),
     "missing image": (lambda data: entry_of(data, image="gone.png"), "gone.png does not exist", {}),
 }
 

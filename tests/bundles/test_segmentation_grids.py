@@ -128,20 +128,16 @@ def test_a_dicom_series_gives_a_mask_on_its_grid(tmp_path):
     shutil.copytree(DATA / "abdomen_ct_dicom" / "series", tmp_path / "in" / "series")
     bundle = "abdominal_organ_ct_segmentation"
     (path,) = infer(
-        bundle, tmp_path / "in", tmp_path / "out", value=0.9, classes=5, pixel_mm=3.0, image_size=[128, 128]
+        bundle, tmp_path / "in", tmp_path / "out", value=-1.0, classes=5, pixel_mm=3.0, image_size=[128, 128]
     )
     assert path.name == "series_seg.nii.gz"
     scan, affine = load(DATA / "abdomen_ct_dicom" / "series")
-    mask, placed = load(path)
-    np.testing.assert_allclose(np.abs(np.linalg.det(placed[:3, :3])), np.abs(np.linalg.det(affine[:3, :3])), rtol=1e-4)
-    truth = np.clip((scan + 160) / 400, 0, 1) > 0.485 + 0.229 * 0.9
-    change = np.linalg.inv(affine) @ placed
-    axes = np.abs(change[:3, :3]).argmax(0)
-    found = mask == 1
-    for axis in range(3):
-        if change[axes[axis], axis] < 0:
-            found = np.flip(found, axis)
-    assert dice(found.transpose(np.argsort(axes)), truth) > 0.7
+    mask = nib.load(path)
+    assert mask.shape == scan.shape
+    np.testing.assert_allclose(mask.affine, affine, atol=1e-3)
+    # soft tissue; stored backwards along an axis it would agree by less than 0.9
+    truth = np.clip((scan + 160) / 400, 0, 1) > 0.485 - 0.229
+    assert dice(np.asarray(mask.dataobj) == 1, truth) > 0.94
 
 
 def four_channels(folder, entries):
@@ -179,7 +175,7 @@ BAD = {
     "values that mean nothing": (foreground_of_ones, {}, "masks holds any of polyp"),
     "missing mask": (lambda folder, entries: entries[0].pop("label"), {}, "has no label: add one"),
     "missing file": (lambda folder, entries: entries[0].update(image="gone.jpg"), {}, "gone.jpg, which does not exist"),
-    "empty list": (lambda folder, entries: entries.clear(), {}, "has no section 'training' with entries"),
+    "empty list": (lambda folder, entries: entries.clear(), {}, "the section 'training' of dataset.json is empty"),
     "wrong class count": (lambda *_: None, {"network_def::out_channels": 3}, "the network gives 3 classes"),
     "too few names": (lambda *_: None, {"class_names": ["background"]}, "label_map gives class 1"),
 }

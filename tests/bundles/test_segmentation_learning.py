@@ -1,8 +1,7 @@
-"""Segmentation bundles learn on real pixels, through their own configurations, and are better than no network.
+"""Segmentation bundles learn on real pixels, through their own configurations, and are better than all background.
 
-The baseline of every case is the Dice of all background, which is 0 as every test scan shows the target. In so few
-steps the small networks learn the liver alone of the four abdominal organs; the tumour, a hundredth of a slice, needs a
-wider one.
+The abdominal scans are two patients' without and with contrast medium (aorta of 42 and of 178 HU), so that one scan
+teaches little of the other; the tumour is tested in the middle of a lesion that is trained on above and below.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from monai.bundle import ConfigWorkflow
 
 from tests.bundles.samples.segmentation import DATA, load
@@ -98,21 +98,22 @@ def write(folder: Path, training: list[dict], test: list[dict]) -> None:
 
 HEART = end_of(DATA / "chest_ct" / "ct.nii.gz", DATA / "chest_ct" / "heart.nii.gz", 420, tested=0.35, gap=2)
 TUMOUR = middle_of(DATA / "brain_mr_tumour" / "t1_gd.nrrd", DATA / "brain_mr_tumour" / "tumour.nrrd", 1, gap=1)
-SHORT = {"width": 16, "image_size": [64, 64], "batch_size": 16, "slices_per_volume": 16, "warmup_steps": 5}
+SHORT = {
+    "width": 16,
+    "image_size": [64, 64],
+    "pixel_mm": 6.0,
+    "batch_size": 16,
+    "slices_per_volume": 16,
+    "warmup_steps": 5,
+    "learning_rate": 0.003,
+    "epochs": 1,
+}
 CASES = {
-    "liver in another patient's scan": Case(
+    "four organs in another patient's scan": Case(
         "abdominal_organ_ct_segmentation",
         another_scan,
-        margin=0.3,
-        options={
-            **SHORT,
-            "pixel_mm": 6.0,
-            "epochs": 1,
-            "epoch_length": 90,
-            "learning_rate": 0.001,
-            "class_names": ["background", "liver"],
-            "label_map::rules": [[5, 5, 1], [0, 255, 0]],
-        },
+        margin=0.2,
+        options={**SHORT, "epoch_length": 200, "learning_rate": 0.005},
     ),
     "heart in the lower block of a chest scan": Case(
         "whole_heart_ct_segmentation",
@@ -120,10 +121,7 @@ CASES = {
         margin=0.4,
         options={
             **SHORT,
-            "pixel_mm": 6.0,
-            "epochs": 1,
             "epoch_length": 60,
-            "learning_rate": 0.001,
             "class_names": ["background", "heart"],
             "label_map::rules": [[0, 0, 0], [420, 420, 1]],
         },
@@ -132,49 +130,52 @@ CASES = {
         "brain_tumor_mri_segmentation",
         TUMOUR,
         margin=0.3,
-        options={
-            **SHORT,
-            "pixel_mm": 2.5,
-            "image_size": [96, 96],
-            "width": 32,
-            "epochs": 1,
-            "epoch_length": 80,
-            "learning_rate": 0.001,
-        },
+        options={**SHORT, "width": 32, "image_size": [96, 96], "pixel_mm": 2.5, "epoch_length": 80},
     ),
 }
 
 
-def learn(case: Case, folder: Path) -> float:
-    """Train and evaluate a bundle; mean Dice on the held-out part."""
+def run(case: Case, folder: Path, *overlays: str, **options: Any) -> None:
+    """Run the bundle's ``train.json`` with ``demo.json`` and further overlays."""
     logging.getLogger("ignite").setLevel(logging.WARNING)
-    bundle = ROOT / "bundles" / case.bundle
-    case.split(folder)
-    options = {
+    configs = ROOT / "bundles" / case.bundle / "configs"
+    workflow = ConfigWorkflow(
+        config_file=[str(configs / name) for name in ["train.json", "demo.json", *overlays]],
+        meta_file=str(configs / "metadata.json"),
+        logging_file=False,
+        workflow_type="train",
         **case.options,
-        "dataset_dir": str(folder),
-        "run_dir": str(folder / "run"),
-        "cache_rate": 1.0,
-        "val_interval": 1000,
-        "progress": False,
-    }
-    for overlays in ([], ["evaluate.json"]):
-        names = ["train.json", "demo.json", *overlays]
-        workflow = ConfigWorkflow(
-            config_file=[str(bundle / "configs" / name) for name in names],
-            meta_file=str(bundle / "configs" / "metadata.json"),
-            logging_file=False,
-            workflow_type="train",
-            **options,
-            **({"ckpt_path": str(folder / "run" / "model_final.pt")} if overlays else {}),
-        )
-        workflow.initialize()
-        workflow.run()
+        **options,
+        dataset_dir=str(folder),
+        run_dir=str(folder / "run"),
+        cache_rate=1.0,
+        val_interval=1000,
+        progress=False,
+    )
+    workflow.initialize()
+    workflow.run()
+
+
+def dice_on_test(case: Case, folder: Path, weights: Path) -> float:
+    """Mean Dice on the held-out part, by the bundle's own evaluation."""
+    run(case, folder, "evaluate.json", ckpt_path=str(weights))
     with (folder / "run" / "eval" / "metrics.csv").open() as table:
         return float(dict(line.strip().split(",") for line in table)["val_mean_dice"])
 
 
+def all_background(weights: Path) -> Path:
+    """The same weights with a last layer that says background everywhere."""
+    state = torch.load(weights, weights_only=True)
+    state["head.0.weight"].zero_()
+    state["head.0.bias"] = torch.eye(len(state["head.0.bias"]))[0]
+    torch.save(state, weights.with_name("background.pt"))
+    return weights.with_name("background.pt")
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_a_short_training_beats_all_background(case, tmp_path):
-    baseline = 0.0
-    assert learn(case, tmp_path) > baseline + case.margin
+    case.split(tmp_path)
+    run(case, tmp_path)
+    weights = tmp_path / "run" / "model_final.pt"
+    baseline = dice_on_test(case, tmp_path, all_background(weights))
+    assert dice_on_test(case, tmp_path, weights) > baseline + case.margin

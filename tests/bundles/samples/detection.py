@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import find_objects
 
+from lvm_med_monai.slices import SlicePolicy, Source, extract, read_manifest
+
 DATA = Path(__file__).resolve().parents[3] / "demo_data" / "cell_nuclei"
 QUADRANTS = {"training": ((0, 0), (0, 256)), "validation": ((256, 0),), "test": ((256, 256),)}
 """Top left corners, row and column, of the quarters of 256 x 256 pixels."""
@@ -40,6 +42,19 @@ def write(bundle: str, folder: Path) -> Path:
             labels = [3 * (int(x1 + y1) % 5) if kind == "chest" else 0 for x1, y1, _, _ in boxes]
             entries.append({"image": path, "box": boxes.tolist(), "label": labels})
         sections[section] = entries
+    (folder / "dataset.json").write_text(json.dumps(sections))
+    return folder
+
+
+def as_slices(data: Path, folder: Path) -> Path:
+    """The pictures that `write` left, as extracted slices with a datalist of their own; returns its folder."""
+    sections = json.loads((data / "dataset.json").read_text())
+    entries = {entry["image"]: (section, entry) for section in sections for entry in sections[section]}
+    sources = [Source(data / image, dataset=image, split=section) for image, (section, _) in entries.items()]
+    policy = SlicePolicy(min_foreground=0, min_std=0)
+    extract(sources, folder / "slices", policy, folder.with_name(f"{folder.name}_key"), progress=False)
+    for row in read_manifest(folder / "slices").to_pylist():
+        entries[row["dataset"]][1]["image"] = f"slices/{row['slice_id']}"
     (folder / "dataset.json").write_text(json.dumps(sections))
     return folder
 
