@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.bundles.samples.segmentation import scans
+
 sys.path.insert(0, str(Path(__file__).parent))
 HAS_LABEL = importlib.util.find_spec("monailabel") is not None
 DATA = Path(__file__).resolve().parents[3] / "demo_data"
@@ -31,7 +33,8 @@ def flipped(image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures grey and coloured, a CT volume and one slice of it, both also stored flipped, and a link outside.
 
-    The volume holds the lower end of a heart and the top of a liver: something for every segmenter to find.
+    ``volume`` is CT with the lower end of a heart and the top of a liver, ``brain`` MR with a tumour: something to find
+    for every segmenter.
     """
     folder = tmp_path_factory.mktemp("studies")
     grey = np.asarray(Image.open(DATA / "cell_nuclei" / "image.tif"), dtype=np.float64)[:160:2, :200:2]
@@ -40,7 +43,8 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(np.stack([grey, grey[::-1], grey[:, ::-1]], axis=-1)).save(folder / "colour.png")
     Image.fromarray(grey).save(folder / "lossy.jpg", quality=95)
     volume = nibabel.load(DATA / "chest_ct" / "ct.nii.gz").slicer[::2, ::2, 37:49:2]
-    for name, image in (("volume", volume), ("slice", volume.slicer[:, :, 3:4])):
+    brain = nibabel.load(scans("prostate_mri_segmentation", tmp_path_factory.mktemp("mr") / "scans") / "scan_0.nii.gz")
+    for name, image in (("volume", volume), ("slice", volume.slicer[:, :, 3:4]), ("brain", brain)):
         small = nibabel.Nifti1Image(np.asarray(image.dataobj).astype(np.int16), image.affine)
         nibabel.save(small, folder / f"{name}.nii.gz")
         nibabel.save(flipped(small), folder / f"{name}_flipped.nii.gz")
