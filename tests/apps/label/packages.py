@@ -20,7 +20,7 @@ SMALL_TARGETS = ("brain_tumor_mri_segmentation", "prostate_mri_segmentation")
 
 def settings_of(name: str) -> dict[str, Any]:
     """Settings after which a mask holds more than background, in 2 to 30 seconds: no weight is set by hand."""
-    short = name in SCANNED and name not in SMALL_TARGETS or not name.endswith("_segmentation")
+    short = (name in SCANNED and name not in SMALL_TARGETS) or not name.endswith("_segmentation")
     fast = name in SMALL_TARGETS or name.endswith("_annotation")
     epochs = 20 if short else 40
     return {"epochs": epochs, "val_interval": epochs, "learning_rate": 0.01 if fast else 0.003, "device": "cpu"}
