@@ -92,7 +92,7 @@ BAD = {
         {},
         "the section 'training' of dataset.json is empty",
     ),
-    "no validation": (lambda _, sections: sections.pop("validation"), {}, "no section 'validation', a list of entries"),
+    "no validation": (lambda _, sections: sections.pop("validation"), {}, "no section 'validation' with entries"),
     "no weights": (lambda *_: None, {"backbone_weights": "/absent.pt"}, "no weights at /absent.pt"),
     "unknown head": (lambda *_: None, {"head": "mlp"}, "no head 'mlp': choose one of linear, fcns"),
 }

@@ -286,4 +286,4 @@ def test_a_mix_feeds_an_epoch_of_the_bundle(tmp_path):
     record = json.loads((tmp_path / "run" / "model.json").read_text())
     assert record["iterations"] == len(mix) // 16
     saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
-    assert saved["objects"]["sampler"] == {"epoch": 1}
+    assert saved["processes"][0]["objects"]["sampler"] == {"epoch": 1}
