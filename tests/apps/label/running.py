@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = ROOT / "demo_data"
+ORTHANC = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
 PATIENCE = 180
 """Seconds until a program must answer."""
 OFFLINE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1,localhost"}
@@ -48,6 +51,25 @@ def label_server(arguments: Sequence[str], log: Path, port: int | None = None) -
     command = [sys.executable, "-m", "lvm_med_monai.apps.label", "--port", str(port), *arguments]
     address = f"http://127.0.0.1:{port}"
     with running(command, f"{address}/info/", log):
+        yield address
+
+
+@contextmanager
+def orthanc_server(folder: Path) -> Iterator[str]:
+    """Start an empty Orthanc on loopback, its files in a folder; yields its address, below which is ``dicom-web``."""
+    port = free_port()
+    settings = {
+        "HttpPort": port,
+        "DicomServerEnabled": False,
+        "RemoteAccessAllowed": False,
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    address = f"http://127.0.0.1:{port}"
+    with running([ORTHANC, str(folder / "orthanc.json")], f"{address}/system", folder / "log.txt"):
         yield address
 
 

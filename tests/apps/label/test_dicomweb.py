@@ -18,11 +18,10 @@ import SimpleITK
 from dicom_series import SERIES, STUDY, complete_series
 from monai.bundle import run
 from nibabel.processing import resample_from_to
-from running import DATA, ROOT, free_port, label_server, running
+from running import DATA, ORTHANC, ROOT, label_server, orthanc_server
 
 from lvm_med_monai.bundles.package import package
 
-ORTHANC = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
 MODEL = "abdominal_organ_ct_segmentation"
 NAMES = ("liver", "spleen", "stomach", "aorta")
 pytestmark = [
@@ -65,19 +64,7 @@ def liver_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Orthanc on loopback, holding the demo's CT series."""
     folder = tmp_path_factory.mktemp("orthanc")
-    port = free_port()
-    settings = {
-        "HttpPort": port,
-        "DicomServerEnabled": False,
-        "RemoteAccessAllowed": False,
-        "StorageDirectory": str(folder / "storage"),
-        "IndexDirectory": str(folder / "storage"),
-        "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"],
-        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-    }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    address = f"http://127.0.0.1:{port}"
-    with running([ORTHANC, str(folder / "orthanc.json")], f"{address}/system", folder / "log.txt"):
+    with orthanc_server(folder) as address:
         for file in complete_series(DATA / "abdomen_ct_dicom" / "series", folder / "series"):
             requests.post(f"{address}/instances", data=file.read_bytes(), timeout=60).raise_for_status()
         yield f"{address}/dicom-web"

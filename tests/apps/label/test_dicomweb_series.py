@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +11,10 @@ import pydicom
 import pytest
 import requests
 from dicom_series import complete_series
-from running import DATA, free_port, label_server, running
+from running import DATA, ORTHANC, label_server, orthanc_server
 
 from tests.apps.label.known import brighter_than_half
 
-ORTHANC = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
 MODEL = "abdominal_organ_ct_segmentation"
 ROOT_UID = "1.2.826.0.1.3680043.8.498.77"
 REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
@@ -60,20 +57,8 @@ def annotating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """MONAI Label on an Orthanc that holds one series a case."""
     folder = tmp_path_factory.mktemp("orthanc")
     files = complete_series(DATA / "abdomen_ct_dicom" / "series", folder / "series")[:4]
-    port = free_port()
-    settings = {
-        "HttpPort": port,
-        "DicomServerEnabled": False,
-        "RemoteAccessAllowed": False,
-        "StorageDirectory": str(folder / "storage"),
-        "IndexDirectory": str(folder / "storage"),
-        "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"],
-        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-    }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    address = f"http://127.0.0.1:{port}"
     bundle = brighter_than_half(folder, MODEL)
-    with running([ORTHANC, str(folder / "orthanc.json")], f"{address}/system", folder / "log.txt"):
+    with orthanc_server(folder) as address:
         for case in CASES:
             for item in made([pydicom.dcmread(file) for file in files], case):
                 item.save_as(folder / "one.dcm", write_like_original=False)
