@@ -44,6 +44,7 @@ def of_all_processes(item: Any) -> list[Any]:
 
 
 def _together() -> bool:
+    """By torch itself: ignite's idist remembers a group of processes that has ended."""
     return dist.is_available() and dist.is_initialized()
 
 

@@ -105,7 +105,16 @@ def default_window(stack: Stack, histogram: Histogram | None = None) -> Window:
         return Window(0.0, 255.0)
     if stack.display_range is not None:
         return Window(*stack.display_range)
-    histogram = Histogram.of(stack.array()) if histogram is None else histogram
-    if stack.units == "display":
+    return window_of_values(Histogram.of(stack.array()) if histogram is None else histogram, stack.units)
+
+
+def window_of_values(histogram: Histogram, units: str | None) -> Window:
+    """The window of values that come without one: percentiles, of the foreground unless they are made for display.
+
+    Args:
+        histogram: of all values.
+        units: ``display`` for files made to be looked at; any other, or None where they are not known.
+    """
+    if units == "display":
         return percentile_window(histogram, DISPLAY_PERCENTILES)
     return percentile_window(histogram, SERIES_PERCENTILES, above=histogram.first)

@@ -12,7 +12,7 @@ from monai.transforms import MapTransform
 
 from lvm_med_monai.slices import CT_WINDOWS, Window, apply_window
 from lvm_med_monai.slices.histogram import Histogram
-from lvm_med_monai.slices.windows import DISPLAY_PERCENTILES, SERIES_PERCENTILES, percentile_window
+from lvm_med_monai.slices.windows import window_of_values
 
 _EIGHT_BIT = Window(0.0, 255.0)
 
@@ -54,10 +54,7 @@ class SliceWindowd(MapTransform):
             return self.ct_window
         if units == "display" and _is_eight_bit(values):
             return _EIGHT_BIT
-        histogram = Histogram.of(values)
-        if units == "display":
-            return percentile_window(histogram, DISPLAY_PERCENTILES)
-        return percentile_window(histogram, SERIES_PERCENTILES, above=histogram.first)
+        return window_of_values(Histogram.of(values), units)
 
 
 def _is_eight_bit(values: Any) -> bool:

@@ -1,6 +1,6 @@
 """Segmentation bundles learn on real pixels, through their own configurations, and are better than all background.
 
-The abdominal scans are two patients' without and with contrast medium (aorta of 42 and of 178 HU), so that one scan
+The abdominal scans are two patients' without and with contrast medium (aorta of 42 and of 177 HU), so that one scan
 teaches little of the other; the tumour is tested in the middle of a lesion that is trained on above and below.
 """
 

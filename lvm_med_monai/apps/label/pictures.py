@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lvm_med_monai.slices.histogram import Histogram
-from lvm_med_monai.slices.windows import DISPLAY_PERCENTILES, SERIES_PERCENTILES, percentile_window, to_uint8
+from lvm_med_monai.slices.windows import to_uint8, window_of_values
 
 FORMATS = ("rgb", "gray")
 """Formats, in a bundle's metadata, of inputs that are pictures of 0 to 255."""
@@ -26,7 +26,7 @@ def fits_eight_bits(values: NDArray[Any]) -> bool:
 def as_eight_bits(values: NDArray[np.float32], units: str) -> NDArray[np.float32]:
     """Values as those of an 8-bit picture: clipping 16 bits at 255 would leave white.
 
-    What does not fit is mapped between percentiles, as `default_window` chooses them for images without a window.
+    What does not fit is mapped by `window_of_values`.
 
     Args:
         values: of a whole image, finite.
@@ -37,9 +37,4 @@ def as_eight_bits(values: NDArray[np.float32], units: str) -> NDArray[np.float32
     """
     if fits_eight_bits(values):
         return values
-    histogram = Histogram.of(values)
-    if units == "display":
-        window = percentile_window(histogram, DISPLAY_PERCENTILES)
-    else:
-        window = percentile_window(histogram, SERIES_PERCENTILES, above=histogram.first)
-    return to_uint8(values, window).astype(np.float32)
+    return to_uint8(values, window_of_values(Histogram.of(values), units)).astype(np.float32)
