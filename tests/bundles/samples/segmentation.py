@@ -156,6 +156,12 @@ def _parts_of_heart(mask: np.ndarray) -> np.ndarray:
     return np.where(mask > 0, np.array(HEART)[np.roll(rows, 1)][:, None, None], 0)
 
 
+def _surroundings(mask: np.ndarray) -> np.ndarray:
+    """The lesion, a hundredth of a slice, with 15 mm around it: large enough for a training of seconds."""
+    disc = np.hypot(*np.mgrid[-5:6, -5:6]) <= 5
+    return ndimage.binary_dilation(mask > 0, disc[:, :, None])
+
+
 def tumour(folder: Path, name: str, index: int) -> dict:
     """Four sequences of one patient, of which a bundle takes the first; labels 1, 2 and 4."""
     entry = _MR(folder, name, index)
@@ -167,14 +173,14 @@ def tumour(folder: Path, name: str, index: int) -> dict:
 
 
 def _mixed(mask: np.ndarray) -> np.ndarray:
-    return np.where(mask > 0, np.array([1, 2, 4])[np.arange(mask.shape[0]) % 3][:, None, None], 0)
+    return np.where(_surroundings(mask), np.array([1, 2, 4])[np.arange(mask.shape[0]) % 3][:, None, None], 0)
 
 
 _ABDOMEN = _volume(DATA / "abdomen_ct" / "ct.nii.gz", DATA / "abdomen_ct" / "organs.nii.gz", lambda x: x, (2, 2, 8))
 _CHEST = _volume(DATA / "chest_ct" / "ct.nii.gz", DATA / "chest_ct" / "heart.nii.gz", _parts_of_heart, (4, 4, 8))
 _BRAIN = (DATA / "brain_mr_tumour" / "t1_gd.nrrd", DATA / "brain_mr_tumour" / "tumour.nrrd")
 _MR = _volume(*_BRAIN, _mixed, (4, 4, 1))
-_GLAND = _volume(*_BRAIN, lambda mask: mask > 0, (4, 4, 1))
+_GLAND = _volume(*_BRAIN, _surroundings, (4, 4, 1))
 
 WRITERS: dict[str, Callable[[Path, str, int], dict]] = {
     "abdominal_organ_ct_segmentation": _ABDOMEN,
