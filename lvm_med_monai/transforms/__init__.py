@@ -5,7 +5,7 @@ from lvm_med_monai.transforms.box_prompts import AddMaskPromptsd
 from lvm_med_monai.transforms.boxes import BoxTargetd, FitBoxesd, RandMirrorBoxd, RandSafeCropBoxd
 from lvm_med_monai.transforms.channels import ThreeChannelsd
 from lvm_med_monai.transforms.crops import CropGeometry
-from lvm_med_monai.transforms.intensity import DeviationsToBytesd, MinMaxSlicesd
+from lvm_med_monai.transforms.intensity import DeviationsToBytesd, MinMaxSlicesd, PictureIntensityd
 from lvm_med_monai.transforms.labels import MapLabelsd
 from lvm_med_monai.transforms.multi_crop import MultiCrop
 from lvm_med_monai.transforms.pixel_spacing import PixelSpacingd
@@ -36,6 +36,7 @@ __all__ = [
     "MinMaxSlicesd",
     "MultiCrop",
     "MultiView",
+    "PictureIntensityd",
     "PixelSpacingd",
     "RandBalancedSlicesd",
     "RandMirrorBoxd",

@@ -1,16 +1,60 @@
-"""Intensities as the published protocol of LVM-Med's segmentation prepares them."""
+"""Intensities of pictures, and as the published protocol of LVM-Med's segmentation prepares them."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform
+from monai.utils import ImageMetaKey
 
 _TOP = 255
+_ROUNDING = 0.01
+"""By how much resizing may leave the range."""
+
+
+class PictureIntensityd(MapTransform):
+    """Values 0 to 255 of a picture as 0 to 1.
+
+    Others are refused: clipped at 255, a picture of 12 or 16 bits would be white, and nobody would be told.
+
+    Args:
+        keys: pictures or volumes of any shape.
+        allow_missing_keys: whether an item may lack a key.
+
+    Raises:
+        ValueError: values below 0 or above 255.
+
+    Example:
+        >>> PictureIntensityd("image")({"image": torch.tensor([[[0.0, 51.0, 255.0]]])})["image"].tolist()
+        [[[0.0, 0.20000000298023224, 1.0]]]
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Apply to each key."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            image = item[key].float()
+            low, high = float(image.min()), float(image.max())
+            if not (low >= -_ROUNDING and high <= _TOP + _ROUNDING):  # also where they are not numbers
+                raise ValueError(
+                    f"{_name(item[key])} holds values of {low:g} to {high:g}, expected a picture of 0 to 255: save it "
+                    "with 8 bits, or set intensity to a transform that scales such values, like "
+                    "ScaleIntensityRangePercentilesd"
+                )
+            item[key] = (image / _TOP).clamp(0, 1)
+        return item
+
+
+def _name(image: Any) -> str:
+    """File name of an image, without its folders."""
+    known = image.meta.get(ImageMetaKey.FILENAME_OR_OBJ) if isinstance(image, MetaTensor) else None
+    return Path(known).name if isinstance(known, str) else "an image"
 
 
 class MinMaxSlicesd(MapTransform):
