@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ignite.distributed as idist
-import torch.distributed
 from ignite.engine import Engine, Events
 
+from lvm_med_monai.handlers.process_states import of_all_processes, rank
 from lvm_med_monai.whole_file import whole_file
 
 
@@ -50,19 +49,10 @@ class RowWriter(ABC):
         self._rows.extend(self.row(item, output) for item, output in pairs)
 
     def _write(self, engine: Engine) -> None:
-        rows = _of_all_processes(self._rows)
-        if idist.get_rank() > 0:
+        rows = [row for rows in of_all_processes(self._rows) for row in rows]
+        if rank() > 0:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(self.path) as partial:
             written = self.save(rows, partial)
         engine.logger.info(f"wrote {written} to {self.path.name}")
-
-
-def _of_all_processes(rows: list[Any]) -> list[Any]:
-    """Rows of all processes in the first one; none in the others."""
-    if idist.get_world_size() == 1:
-        return rows
-    parts: list[Any] = [[] for _ in range(idist.get_world_size())]
-    torch.distributed.gather_object(rows, parts if idist.get_rank() == 0 else None)
-    return [row for part in parts for row in part]

@@ -14,6 +14,7 @@ from torch import nn
 
 from lvm_med_monai.apps.deploy.model import DeployModel, innermost
 from lvm_med_monai.apps.deploy.problems import DeployError
+from lvm_med_monai.networks.weights import read_state
 
 CONFIG, METADATA, WEIGHTS, SCRIPT = (
     "configs/inference.json",
@@ -128,9 +129,9 @@ def _touches_files(step: Any) -> bool:
 
 def _load_weights(network: nn.Module, path: Path) -> None:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types on files that are no checkpoint
-        raise DeployError(f"{path.name} of the bundle is no file of weights ({type(error).__name__})") from error
+        state: Any = read_state(path)
+    except ValueError as error:
+        raise DeployError(f"the bundle's {error}") from error
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:

@@ -201,7 +201,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no_weights": (lambda b: (b / "models/model.pt").unlink(), "", "has no weights"),
     "no_configs": (lambda b: shutil.rmtree(b / "configs"), "", "is no bundle: it has no configs/inference.json"),
     "other_sizes": (other_sizes, "", "does not fit network_def"),
-    "no_checkpoint": (no_checkpoint, "", "is no file of weights"),
+    "no_checkpoint": (no_checkpoint, "", "the bundle's model.pt cannot be read as weights alone"),
     "nothing": (shutil.rmtree, "", "there is no bundle"),
     "no_script": (no_checkpoint, "models/model.pt", "is no TorchScript file"),
     "bare_script": (bare_script, "other.ts", "carries no inference.json.*ckpt_export"),
