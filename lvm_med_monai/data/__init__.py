@@ -27,6 +27,7 @@ from lvm_med_monai.data.sampler import ResumableDistributedSampler
 from lvm_med_monai.data.slice_inputs import SliceInputs
 from lvm_med_monai.data.slice_shards import SliceShardDataset
 from lvm_med_monai.data.stored_pictures import StoredReader
+from lvm_med_monai.data.volumes_per_batch import volumes_per_batch
 
 __all__ = [
     "BalancedBatchSampler",
@@ -62,6 +63,7 @@ __all__ = [
     "read_prompted",
     "read_slice_list",
     "repeat_rare",
+    "volumes_per_batch",
     "whole_range",
     "write_slice_list",
 ]

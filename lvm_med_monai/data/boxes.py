@@ -61,12 +61,15 @@ def read_boxes(
 
     Raises:
         FileNotFoundError: the datalist or a picture is absent.
-        ValueError: the section is absent or empty, an entry is not of this form, a box has no area inside its picture
-            or leaves it, a label is unknown, or a file is no single grey or colour picture.
+        ValueError: a label is a class and ignored too, the section is absent or empty, an entry is not of this form, a
+            box has no area inside its picture or leaves it, a label is unknown, or a file is no single grey or colour
+            picture.
     """
     numbers = list(range(len(classes)) if labels is None else labels)
     if len(set(numbers)) != len(numbers) or len(numbers) != len(classes) or not classes:
         raise ValueError(f"{len(classes)} classes need as many different labels, got {numbers}")
+    if both := sorted(set(numbers) & set(ignored_labels)):
+        raise ValueError(f"the labels {both} are those of classes and in ignored_labels too: set ignored_labels to []")
     root = Path(dataset_dir)
     items = []
     for entry in read_sections(root, section, name)[section]:

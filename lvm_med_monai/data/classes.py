@@ -12,6 +12,7 @@ from lvm_med_monai.data.pictures import check_picture
 from lvm_med_monai.data.sections import read_sections
 from lvm_med_monai.data.unknown import UNKNOWN, is_known
 
+PATIENT = "patient"
 _UNCERTAIN = {"ignore": float(UNKNOWN), "negative": 0.0, "positive": 1.0}
 
 
@@ -42,12 +43,12 @@ def read_classes(
     Returns:
         Items with ``image``, an absolute path, ``name``, the path as the datalist has it, and ``label``: the number of
         the class, or with ``multi_label`` one number a class: 1 present, 0 absent, `UNKNOWN`. Other keys stay as they
-        are.
+        are where all entries have them.
 
     Raises:
         FileNotFoundError: the datalist or an image is absent.
-        ValueError: the section is absent or empty, a label is outside of the classes or not of the right form, or an
-            image is no single picture, or has four channels.
+        ValueError: the section is absent or empty, only some entries name their ``patient``, a label is outside of the
+            classes or not of the right form, or an image is no single picture, or has four channels.
 
     Example:
         A datalist ``{"training": [{"image": "a.png", "label": "glioma"}]}`` gives ``[{"image": "/data/a.png",
@@ -92,7 +93,14 @@ def read_labels(
         except ValueError as error:
             raise ValueError(f"{name}, {section}: {image} has {error}") from None
         items.append({**entry, "name": image, "label": label})
-    return items
+    shared = set.intersection(*(set(item) for item in items))  # batches need the same keys in every item
+    lacking = [item["name"] for item in items if PATIENT not in item]
+    if 0 < len(lacking) < len(items):
+        raise ValueError(
+            f"{name}, {section}: {len(lacking)} of {len(items)} entries, such as {lacking[0]}, have no {PATIENT!r}: "
+            "name it in all or none"
+        )
+    return [{key: value for key, value in item.items() if key in shared} for item in items]
 
 
 def class_weights(
@@ -105,7 +113,7 @@ def class_weights(
     unknown labels left out. A count of 0 is taken for 1.
 
     Args:
-        items: of `read_classes`.
+        items: of `read_classes`, or `LabelledSlices`.
         classes: number of classes, C.
         multi_label: as there.
         power: 0 for weights of 1, 1 for full balance.
@@ -115,11 +123,16 @@ def class_weights(
     """
     if power < 0:
         raise ValueError(f"the power of class weights is 0 or more, got {power}: a negative one drops rare classes")
-    labels = torch.tensor([item["label"] for item in items])
+    labels = torch.tensor([entry["label"] for entry in entries_of(items)])
     if multi_label:
         return ((labels == 0).sum(0).clamp(min=1) / (labels == 1).sum(0).clamp(min=1)) ** power
     present = torch.bincount(labels, minlength=classes).clamp(min=1)
     return (len(labels) / (classes * present)) ** power
+
+
+def entries_of(items: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Items without their images, where those would be read for it (`LabelledSlices`)."""
+    return getattr(items, "entries", items)
 
 
 def _one_class(label: Any, classes: Sequence[str], uncertain: float) -> int:

@@ -6,10 +6,13 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from lvm_med_monai.data.classes import entries_of
+from lvm_med_monai.data.labelled_slices import LabelledSlices
+
 
 def few_shot(
-    items: Sequence[dict[str, Any]], classes: Sequence[str], shots: int, seed: int = 0
-) -> list[dict[str, Any]]:
+    items: Sequence[dict[str, Any]], classes: Sequence[str], shots: int | None, seed: int = 0
+) -> Sequence[dict[str, Any]]:
     """Choose images until every class has ``shots`` of them.
 
     Goes through the items in an order drawn by the seed and takes each that shows a class which still lacks images. An
@@ -17,9 +20,9 @@ def few_shot(
     all gives those that it has.
 
     Args:
-        items: of `read_classes`, single-label or multi-label.
+        items: of `read_classes`, or `LabelledSlices`; single-label or multi-label.
         classes: names of the classes.
-        shots: images of each class.
+        shots: images of each class; None takes all items.
         seed: draws the order.
 
     Returns:
@@ -28,9 +31,11 @@ def few_shot(
     Raises:
         ValueError: ``shots`` is below 1, or a class has no image at all.
     """
+    if shots is None:
+        return items
     if shots < 1:
         raise ValueError(f"shots is a number of images of each class, at least 1, got {shots}")
-    shown = [_classes_of(item["label"]) for item in items]
+    shown = [_classes_of(entry["label"]) for entry in entries_of(items)]
     absent = [name for number, name in enumerate(classes) if not any(number in present for present in shown)]
     if absent:
         raise ValueError(f"no training image shows {', '.join(absent)}: add some, or take the class out of class_names")
@@ -43,7 +48,8 @@ def few_shot(
             chosen.append(index)
             for number in shown[index]:
                 lacking[number] -= 1
-    return [items[index] for index in sorted(chosen)]
+    chosen.sort()
+    return items.take(chosen) if isinstance(items, LabelledSlices) else [items[index] for index in chosen]
 
 
 def _classes_of(label: int | Sequence[float]) -> set[int]:

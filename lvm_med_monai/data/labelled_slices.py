@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,13 @@ class LabelledSlices(Sequence[dict[str, Any]]):
                 f"such as {unknown[0]}: slices are named by their slice_id"
             )
         self.rows = [rows[name] for name in names]
+
+    def take(self, places: Sequence[int]) -> LabelledSlices:
+        """The slices at some places, in their order."""
+        chosen = copy(self)
+        chosen.entries = [self.entries[place] for place in places]
+        chosen.rows = [self.rows[place] for place in places]
+        return chosen
 
     def __len__(self) -> int:
         """Number of labelled slices."""

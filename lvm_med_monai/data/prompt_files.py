@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lvm_med_monai.data.datalist import paths_in
 from lvm_med_monai.data.pictures import check_channels, list_inputs
-from lvm_med_monai.data.sample_reader import MaskReader
+from lvm_med_monai.data.sample_checks import mapped_mask
 
 PROMPTS = "prompts.json"
 KEYS = ("foreground", "background", "box", "roi", "slice")
@@ -59,29 +59,42 @@ def read_prompted(folder: str | Path) -> list[dict[str, Any]]:
     return [{**item, **given.get(item["name"], {})} for item in items]
 
 
-def check_objects(entries: Sequence[dict[str, Any]], enabled: bool = True) -> int:
+def check_objects(
+    entries: Sequence[dict[str, Any]],
+    mask_values: Callable[[Mapping[Any, Any]], dict[Any, Any]],
+    target: str | int = "each",
+    enabled: bool = True,
+) -> int:
     """Make sure that every entry of a datalist has a mask with something to point at; images by their headers.
 
     Args:
         entries: with ``image`` and ``label``.
+        mask_values: what becomes of the stored values, such as `transforms.MergeMasksd` of the key ``label``.
+        target: of `transforms.AddMaskPromptsd`; a number must be a value of some mask.
         enabled: False to trust the data, such as in later runs.
 
     Returns:
         Number of entries.
 
     Raises:
-        ValueError: an entry has no mask, its mask is empty, or an image has four channels.
+        ValueError: an entry has no mask, its mask is empty, no mask holds ``target``, or an image has four channels.
     """
     if not enabled:
         return len(entries)
-    reader = MaskReader()
+    held: set[int] = set()
     for entry in entries:
         name = Path(str(entry["image"])).name
         if not paths_in(entry, "label"):
             raise ValueError(f"{name} has no mask: add a label, or leave the entry out")
         for path in paths_in(entry, "image"):
             check_channels(path)
-        array, _ = reader.get_data(reader.read(entry["label"]))
-        if not array.any():
+        values = mapped_mask(entry["label"], mask_values)
+        if not values.any():
             raise ValueError(f"the mask of {name} is empty, so nothing can be pointed at: leave the entry out")
+        held.update(values.unique().int().tolist())
+    if not isinstance(target, str) and target not in held:
+        raise ValueError(
+            f"none of {len(entries)} masks holds the target {target}, they hold {sorted(held - {0})}: correct target, "
+            "or map stored values by mask_values"
+        )
     return len(entries)

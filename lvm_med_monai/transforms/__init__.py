@@ -1,12 +1,13 @@
 """Augmented views for pretraining, and their geometry."""
 
 from lvm_med_monai.transforms.block_masks import BlockMasks
-from lvm_med_monai.transforms.box_prompts import AddMaskPromptsd
+from lvm_med_monai.transforms.box_prompts import AddMaskPromptsd, prompted_classes
 from lvm_med_monai.transforms.boxes import BoxTargetd, FitBoxesd, RandMirrorBoxd, RandSafeCropBoxd
 from lvm_med_monai.transforms.channels import ThreeChannelsd
 from lvm_med_monai.transforms.crops import CropGeometry
 from lvm_med_monai.transforms.intensity import DeviationsToBytesd, MinMaxSlicesd, PictureIntensityd
 from lvm_med_monai.transforms.labels import MapLabelsd
+from lvm_med_monai.transforms.merged_masks import MergeMasksd
 from lvm_med_monai.transforms.multi_crop import MultiCrop
 from lvm_med_monai.transforms.pixel_spacing import PixelSpacingd
 from lvm_med_monai.transforms.prompt_table import encode_prompts
@@ -33,6 +34,7 @@ __all__ = [
     "EachSliced",
     "FitBoxesd",
     "MapLabelsd",
+    "MergeMasksd",
     "MinMaxSlicesd",
     "MultiCrop",
     "MultiView",
@@ -49,4 +51,5 @@ __all__ = [
     "Views",
     "encode_prompts",
     "normalise",
+    "prompted_classes",
 ]

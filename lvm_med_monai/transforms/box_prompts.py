@@ -20,6 +20,11 @@ _MOST_PIXELS = 20.0
 """Largest shift of a box's side by ``jitter``, as SAM was trained."""
 
 
+def prompted_classes(target: str | int) -> list[int] | None:
+    """Values of a mask that prompts point at; None where ``target`` of `AddMaskPromptsd` is "each" or "all"."""
+    return None if isinstance(target, str) else [target]
+
+
 class AddMaskPromptsd(Randomizable, MapTransform):
     """Adds a channel of prompts to each slice and makes its mask the one object that the prompts point at.
 
@@ -39,7 +44,7 @@ class AddMaskPromptsd(Randomizable, MapTransform):
         random: draw anew each time; otherwise what is drawn depends on the mask alone and comes again.
 
     Raises:
-        ValueError: a setting is out of range, or image and mask differ in size.
+        ValueError: a setting is out of range, image and mask differ in size, or a mask has several channels.
     """
 
     def __init__(
@@ -69,6 +74,10 @@ class AddMaskPromptsd(Randomizable, MapTransform):
         """Apply to each key; the mask becomes uint8."""
         item = dict(data)
         label = item[self.label_key]
+        if len(label) != 1:
+            raise ValueError(
+                f"{name_of(label, 'a mask')} has {len(label)} channels, expected one: MergeMasksd joins them"
+            )
         stored = np.asarray(label.cpu())[0]
         values = stored[..., None] if stored.ndim == 2 else stored
         chosen, rows = zip(*(self._prompted(values[..., index]) for index in range(values.shape[-1])), strict=True)

@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
 
 from lvm_med_monai.handlers import read_history
+from lvm_med_monai.slices import Source, extract, read_manifest
 from tests.bundles.harness import TORCHRUN, configs, succeed
 from tests.bundles.samples import classification as samples
 from tests.bundles.samples.dicom import write_dicom
@@ -145,6 +146,23 @@ def test_few_shots_choose_images_of_every_finding(chest, tmp_path):
     made = train(CHEST, names, dataset_dir=tmp_path, run_dir=tmp_path / "run", shots=1, epochs=1, val_interval=1)
     chosen = made.parser.get_parsed_content("train::dataset::data")
     assert [int(sum(column)) for column in zip(*(item["label"] for item in chosen), strict=True)] == [1] * 19
+
+
+@pytest.mark.parametrize("overlays", [["shards.json", "shots.json"], ["shots.json", "shards.json"]], ids=str)
+def test_few_shots_of_extracted_slices_whatever_the_order_of_overlays(overlays, brain, tmp_path):
+    source = [Source(brain, dataset="brain", split="train")]
+    extract(source, tmp_path / "slices", key_file=tmp_path / "key", progress=False)
+    names = read_manifest(tmp_path / "slices").column("slice_id").to_pylist()
+    entries = [{"image": name, "label": number % 4} for number, name in enumerate(names)]
+    sections = {"training": entries, "validation": entries, "test": entries}
+    (tmp_path / "slices" / "dataset.json").write_text(json.dumps(sections))
+    copied = shutil.copytree(BRAIN, tmp_path / "bundle")
+    (copied / "configs" / "shots.json").write_text('{"shots": 2}')
+    made = workflow(copied, ["train.json", *overlays, "demo.json"], dataset_dir=tmp_path, run_dir=tmp_path / "run")
+    made.initialize()
+    chosen = made.parser.get_parsed_content("train::dataset::data")
+    assert sorted(item["label"] for item in chosen) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert len(made.parser.get_parsed_content("validate::dataset::data")) == len(names)
 
 
 def test_uncertain_findings_train_by_the_policy(chest, tmp_path):

@@ -90,6 +90,31 @@ def test_evaluation_without_training_takes_the_weights_that_are_given(tmp_path):
 
 
 @pytest.mark.slow
+def test_several_masks_of_an_image_are_an_object_each(tmp_path):
+    """The prompt points at the largest, and the score is that object's."""
+    data = deepgrow.write(BUNDLE.name, tmp_path / "data")
+    sections = json.loads((data / "dataset.json").read_text())
+    Image.fromarray(np.pad(np.full((3, 4), 255, np.uint8), ((0, 61), (0, 60)))).save(data / "corner.png")
+    pictures = [entry for entry in sections["test"] if entry["image"].endswith(".png")]
+    first = [entry["label"] for entry in pictures]
+    for entry in [*sections["training"], *pictures]:
+        entry["label"] = [entry["label"], "corner.png"]
+    (data / "dataset.json").write_text(json.dumps({**sections, "test": pictures}))
+    options = {"dataset_dir": data, "run_dir": tmp_path / "run", "epochs": 1, "epoch_length": 1}
+    succeed(BUNDLE, ["train.json", "demo.json"], options, tmp_path)
+    succeed(BUNDLE, ["train.json", "demo.json", "evaluate.json"], options, tmp_path)
+    with (tmp_path / "run" / "eval" / "val_mean_dice_raw.csv").open(newline="") as table:
+        scores = [float(row[-1]) for row in list(csv.reader(table))[1:]]
+    own = []
+    for entry, name in zip(pictures, first, strict=True):
+        found = np.asarray(Image.open(tmp_path / "run" / "eval" / entry["image"].replace(".png", "_seg.png"))) > 0
+        truth = np.asarray(Image.open(data / name)) > 0
+        own.append(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+    assert scores == pytest.approx(own, abs=1e-5)
+    assert min(own) > 0
+
+
+@pytest.mark.slow
 def test_the_papers_protocol_trains_and_is_measured_on_the_decoders_grid(tmp_path):
     data = deepgrow.write(BUNDLE.name, tmp_path / "data")
     options = {"epochs": 1, "epoch_length": 1, "dataset_dir": data, "run_dir": tmp_path / "run"}
@@ -135,6 +160,10 @@ BAD = {
     "empty mask": (empty_mask, "the mask of nucleus3.png is empty, so nothing can be pointed at"),
     "four channels": (four_channels, "nucleus3.png has 4 channels"),
 }
+SETTINGS = {
+    "target that no mask holds": ({"target": 1}, "none of 8 masks holds the target 1, they hold [255]"),
+    "half a volume": ({"batch_size": 3, "slices_per_volume": 2}, "batch_size 3 counts slices"),
+}
 
 
 @pytest.mark.parametrize(("damage", "message"), BAD.values(), ids=BAD.keys())
@@ -146,21 +175,38 @@ def test_bad_data_are_refused_before_the_first_step(damage, message, tmp_path):
     else:
         damage(data, sections["training"][3])
     (data / "dataset.json").write_text(json.dumps(sections))
+    assert message in refusal(data, tmp_path)
+
+
+@pytest.mark.parametrize(("settings", "message"), SETTINGS.values(), ids=SETTINGS.keys())
+def test_bad_settings_are_refused_before_the_first_step(settings, message, tmp_path):
+    assert message in refusal(deepgrow.write(BUNDLE.name, tmp_path / "data"), tmp_path, **settings)
+
+
+def started(workflow):
+    """Initialise and run; loaders of a configuration are built by the first use."""
+    workflow.initialize()
+    workflow.run()
+
+
+def refusal(data, tmp_path, **settings):
+    """What the workflow says that refuses to start; nothing is written."""
     workflow = ConfigWorkflow(
         config_file=configs(BUNDLE, "train.json", "demo.json"),
         logging_file=False,
         workflow_type="train",
         dataset_dir=str(data),
         run_dir=str(tmp_path / "run"),
+        **settings,
     )
     with pytest.raises((RuntimeError, ValueError, FileNotFoundError)) as caught:
-        workflow.initialize()
+        started(workflow)
     error = caught.value
     while error.__cause__ is not None:
         error = error.__cause__
     assert isinstance(error, (ValueError, FileNotFoundError))
-    assert message in str(error)
     assert not (tmp_path / "run").exists()
+    return str(error)
 
 
 class Annotator:

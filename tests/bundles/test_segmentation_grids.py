@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
 
 from tests.bundles.samples.segmentation import DATA, load, write
@@ -140,6 +140,25 @@ def test_a_dicom_series_gives_a_mask_on_its_grid(tmp_path):
     assert dice(np.asarray(mask.dataobj) == 1, truth) > 0.94
 
 
+def test_beyond_a_small_volume_training_and_inference_see_the_same_black(tmp_path):
+    bundle = ROOT / "bundles" / "whole_heart_ct_segmentation"
+    data = write(bundle.name, tmp_path / "data")
+    corners = []
+    for name in ("train.json", "inference.json"):
+        parser = ConfigParser()
+        parser.read_config([str(bundle / "configs" / file) for file in (name, "demo.json")])
+        parser["dataset_dir"], parser["image_size"], parser["progress"] = str(data), [128, 160], False
+        section = "train::preprocessing" if name == "train.json" else "preprocessing"
+        parser["augmentation"] = {"_target_": "Identityd", "keys": "image"}
+        entry = {"image": str(data / "test_0.nii.gz"), "label": str(data / "test_0_seg.nii.gz")}
+        found = parser.get_parsed_content(section)(entry)
+        image = (found[0] if isinstance(found, list) else found)["image"]
+        assert image.shape[1:3] == (128, 160)
+        corners.append(image.flatten(3)[:, 0, 0, 0] if image.ndim == 4 else image[:, 0, 0])
+    black = -np.array([0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(corners, [black, black], rtol=1e-5)
+
+
 def four_channels(folder, entries):
     Image.new("RGBA", (81, 65)).save(folder / "rgba.png")
     entries[0]["image"] = "rgba.png"
@@ -176,9 +195,16 @@ BAD = {
     "missing mask": (lambda folder, entries: entries[0].pop("label"), {}, "has no label: add one"),
     "missing file": (lambda folder, entries: entries[0].update(image="gone.jpg"), {}, "gone.jpg, which does not exist"),
     "empty list": (lambda folder, entries: entries.clear(), {}, "the section 'training' of dataset.json is empty"),
+    "part of a volume": (lambda *_: None, {"batch_size": 3, "slices_per_volume": 2}, "batch_size 3 counts slices"),
     "wrong class count": (lambda *_: None, {"network_def::out_channels": 3}, "the network gives 3 classes"),
     "too few names": (lambda *_: None, {"class_names": ["background"]}, "label_map gives class 1"),
 }
+
+
+def started(workflow):
+    """Initialise and run; loaders of a configuration are built by the first use."""
+    workflow.initialize()
+    workflow.run()
 
 
 @pytest.mark.parametrize(("spoil", "options", "message"), BAD.values(), ids=BAD.keys())
@@ -198,7 +224,7 @@ def test_bad_input_is_told_before_training(spoil, options, message, tmp_path):
         **options,
     )
     with pytest.raises(Exception) as caught:  # noqa: PT011  MONAI wraps errors of a configuration in its own
-        workflow.initialize()
+        started(workflow)
     causes, error = [], caught.value
     while error is not None:
         causes.append(error)

@@ -77,6 +77,12 @@ def test_labels_of_the_data_are_mapped_and_ignored(tmp_path):
     assert item["label"].tolist() == [0, 1]
 
 
+def test_labels_of_classes_cannot_be_ignored(tmp_path):
+    folder = write(tmp_path, [entry()])
+    with pytest.raises(ValueError, match=r"the labels \[1\] are those of classes and in ignored_labels too: set"):
+        read_boxes(folder, "training", CLASSES, ignored_labels=[1, 14])
+
+
 def test_empty_pictures_can_be_left_out(tmp_path):
     entries = [entry([]), entry()]
     assert len(read_boxes(write(tmp_path, entries), "training", CLASSES, keep_empty=False)) == 1

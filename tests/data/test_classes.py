@@ -5,6 +5,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lvm_med_monai.data import (
@@ -41,11 +42,20 @@ def folder(tmp_path):
 
 
 def test_numbers_and_names_of_classes_become_numbers(folder):
-    datalist(folder, [{"image": "a.png", "label": 2}, {"image": "sub/b.jpg", "label": "mild", "patient": "7"}])
+    datalist(folder, [{"image": "a.png", "label": 2}, {"image": "sub/b.jpg", "label": "mild", "sex": "F"}])
     assert read_classes(folder, "training", CLASSES) == [
         {"image": str(folder / "a.png"), "name": "a.png", "label": 2},
-        {"image": str(folder / "sub/b.jpg"), "name": "sub/b.jpg", "label": 1, "patient": "7"},
+        {"image": str(folder / "sub/b.jpg"), "name": "sub/b.jpg", "label": 1},
     ]
+
+
+def test_patients_are_named_in_all_entries_or_in_none(folder):
+    both = [{"image": "a.png", "label": 0, "patient": "3"}, {"image": "sub/b.jpg", "label": 1, "patient": "7"}]
+    assert [item["patient"] for item in read_classes(datalist(folder, both), "training", CLASSES)] == ["3", "7"]
+    del both[1]["patient"]
+    message = "training: 1 of 2 entries, such as sub/b.jpg, have no 'patient': name it in all or none"
+    with pytest.raises(ValueError, match=message):
+        read_classes(datalist(folder, both), "training", CLASSES)
 
 
 @pytest.mark.parametrize(("policy", "value"), [("ignore", -1.0), ("negative", 0.0), ("positive", 1.0)])
@@ -208,6 +218,10 @@ def shards(tmp_path_factory):
     return root / "out"
 
 
+def names_of(slices):
+    return [entry["name"] for entry in slices.entries]
+
+
 def test_extracted_slices_take_the_labels_of_a_datalist(shards):
     manifest = read_manifest(shards).to_pylist()
     datalist(shards, [{"image": row["slice_id"], "label": number % 3} for number, row in enumerate(manifest)])
@@ -215,6 +229,12 @@ def test_extracted_slices_take_the_labels_of_a_datalist(shards):
     assert [item["label"] for item in slices] == [number % 3 for number in range(len(manifest))]
     assert [item["name"] for item in slices[1:3]] == [row["slice_id"] for row in manifest[1:3]]
     np.testing.assert_allclose(slices[0]["image"][0].numpy() * 255, read_slice(shards, manifest[0]), atol=0.51)
+    few = few_shot(slices, CLASSES, shots=1)
+    assert sorted(item["label"] for item in few) == [0, 1, 2]
+    assert all(torch.equal(item["image"], slices[names_of(slices).index(item["name"])]["image"]) for item in few)
+    assert len(slices) == len(manifest)
+    assert few_shot(slices, CLASSES, shots=None) is slices
+    assert class_weights(few, 3).tolist() == [1, 1, 1]
     datalist(shards, [{"image": "unknown", "label": 1}])
     with pytest.raises(ValueError, match="names 1 slices that the manifest of out has not, such as unknown"):
         LabelledSlices(shards, "training", CLASSES)

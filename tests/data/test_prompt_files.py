@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from lvm_med_monai.data import check_objects, read_prompted
+from lvm_med_monai.transforms import MergeMasksd
 
 
 def picture(folder, name, mode="L", values=None):
@@ -56,12 +57,18 @@ def test_objects_are_checked_before_training(folder):
     picture(folder, "full.png", values=mask + 3)
     picture(folder, "four.png", "RGBA")
     image = str(folder / "a.png")
-    assert check_objects([{"image": image, "label": str(folder / "full.png")}]) == 1
-    assert check_objects([{"image": image}], enabled=False) == 1
+    merge = MergeMasksd("label")
+    full = [{"image": image, "label": str(folder / "full.png")}]
+    assert check_objects(full, merge) == 1
+    assert check_objects(full, merge, target=3) == 1
+    assert check_objects([{**full[0], "label": [full[0]["label"]] * 2}], merge, target=2) == 1
+    assert check_objects([{"image": image}], merge, enabled=False) == 1
+    with pytest.raises(ValueError, match=r"none of 1 masks holds the target 255, they hold \[3\]: correct target"):
+        check_objects(full, merge, target=255)
     for entry, message in (
         ({"image": image}, "a.png has no mask"),
         ({"image": image, "label": str(folder / "empty.png")}, "mask of a.png is empty"),
         ({"image": str(folder / "four.png"), "label": str(folder / "full.png")}, "four.png has 4 channels"),
     ):
         with pytest.raises(ValueError, match=message):
-            check_objects([entry])
+            check_objects([entry], merge)

@@ -62,15 +62,21 @@ def run(scores, folder, state=None, **options):
         ([0.1, 0.5, 0.3], {}, 1),
         ([0.1], {}, 0),
         ([0.5, 0.1, 0.3], {"negative": True}, 1),
-        ([0.2, float("nan")], {}, 0),
         ([0.4, 0.4], {}, 0),
         ([0.4, 0.4], {"or_equal": True}, 1),
     ],
-    ids=["in the middle", "only one", "less is better", "no number", "first of equals", "last of equals"],
+    ids=["in the middle", "only one", "less is better", "first of equals", "last of equals"],
 )
 def test_the_best_weights_are_kept_as_a_bare_state_dict(scores, options, kept, tmp_path):
     run(scores, tmp_path, **options)
     assert saved_value(tmp_path) == kept
+
+
+@pytest.mark.parametrize("scores", [[float("nan")], [0.2, float("nan")], [float("inf")]], ids=str)
+def test_a_score_that_is_no_number_ends_the_training(scores, tmp_path):
+    with pytest.raises(ValueError, match=r"score is (nan|inf), so the best weights cannot be chosen by it"):
+        run(scores, tmp_path)
+    assert (tmp_path / "model.pt").exists() == (len(scores) > 1)
 
 
 def test_a_resumed_training_does_not_replace_better_weights(tmp_path):
