@@ -18,7 +18,8 @@ from lvm_med_monai.networks.weights import read_state
 COMPLETE = ("train.json", "inference.json")
 WAYS_TO_RUN = ("evaluate.json", "multi_gpu_train.json")
 """Overlays that change how a bundle runs and nothing of what was trained."""
-_PARTS = ("configs", "docs", "LICENSE")
+PARTS = ("configs", "docs", "LICENSE")
+"""What of a bundle's folder is given away; data, runs and results may lie beside it."""
 
 
 def package(bundle: Path, out: Path, weights: Path, overlays: Sequence[str] = ()) -> Path:
@@ -49,7 +50,7 @@ def package(bundle: Path, out: Path, weights: Path, overlays: Sequence[str] = ()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".package-", dir=out.parent) as scratch:
         draft = Path(scratch) / out.name
-        for part in _PARTS:
+        for part in PARTS:
             source = bundle / part
             (shutil.copytree if source.is_dir() else _copy_file)(source, draft / part)
         for name in COMPLETE:

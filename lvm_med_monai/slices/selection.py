@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,7 +96,7 @@ class Selection:
         threshold: foreground is above it.
         tile: edge of square tiles, pixels; None keeps slices whole. The remainder at the right and the bottom, and
             tiles of slices smaller than a tile, are left out or kept whole, respectively.
-        window: of the stack, for the difference hashes; `windows.default_window` if None.
+        windows: (S,) window of each slice, for the difference hashes; `windows.default_window` of the stack if None.
         dropped: reason -> number of tiles.
         slice_reasons: slice index -> why its last dropped tile was dropped.
     """
@@ -106,12 +106,12 @@ class Selection:
     policy: SlicePolicy
     threshold: float
     tile: int | None = None
-    window: Window | None = None
+    windows: Sequence[Window] | None = None
     dropped: Counter[Reason] = field(default_factory=Counter)
     slice_reasons: dict[int, Reason] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Tile]:
-        window = self.window if self.window is not None else default_window(self.stack)
+        windows = self.windows if self.windows is not None else [default_window(self.stack)] * self.stack.n_slices
         kept: list[int] = []
         spaced = set(spaced_indices(self.stack, self.policy.every_mm))
         for index in range(self.stack.n_slices):
@@ -121,7 +121,7 @@ class Selection:
             for row, column, pixels in tiles(self.frames[index], self.tile):
                 foreground = share_above(pixels, self.threshold)
                 reason = self._fault(pixels, foreground)
-                dhash = "" if reason else difference_hash(pixels, window)
+                dhash = "" if reason else difference_hash(pixels, windows[index])
                 if reason is None and self._is_known(int(dhash, 16), kept):
                     reason = "near_duplicate"
                 if reason:

@@ -106,7 +106,8 @@ class Stack:
         patient_id: raw identifier; for hashing in memory only, as the next two. Empty if the file has none.
         study_id: StudyInstanceUID or empty.
         series_id: SeriesInstanceUID or empty.
-        display_range: (lower, upper) in modality units that the file asks to be shown, or None.
+        display_range: (lower, upper) in modality units that the file asks to be shown, or None; of the first slice.
+        display_ranges: (S,) the same of every slice; empty where all slices agree.
         fill_frame: as ``read_frame``, but into a contiguous array of ``frame_shape`` and ``dtype``; or None. It saves
             copying. Whoever replaces one replaces the other.
     """
@@ -128,6 +129,7 @@ class Stack:
     study_id: str = field(default="", repr=False)
     series_id: str = field(default="", repr=False)
     display_range: tuple[float, float] | None = None
+    display_ranges: tuple[tuple[float, float] | None, ...] = ()
     fill_frame: Callable[[int, NDArray[np.generic]], None] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -135,6 +137,8 @@ class Stack:
             raise ValueError(f"flags {sorted(unknown)} are not in the table; known are {sorted(FLAGS)}")
         if len(self.frame_sources) != self.geometry.n_slices:
             raise ValueError(f"{len(self.frame_sources)} frame sources for {self.geometry.n_slices} slices")
+        if self.display_ranges and len(self.display_ranges) != self.geometry.n_slices:
+            raise ValueError(f"{len(self.display_ranges)} display ranges for {self.geometry.n_slices} slices")
 
     @property
     def n_slices(self) -> int:

@@ -130,7 +130,7 @@ def test_near_duplicates() -> None:
 
 def test_tiles_have_hashes_of_the_window() -> None:
     window = Window(0, 500)
-    for tile in Selection(stack_of(NOISE), NOISE, SlicePolicy(every_mm=0), 500, window=window):
+    for tile in Selection(stack_of(NOISE), NOISE, SlicePolicy(every_mm=0), 500, windows=[window] * len(NOISE)):
         assert tile.dhash == difference_hash(NOISE[tile.slice_index], window)
     for tile in select(stack_of(NOISE, units="HU"), SlicePolicy(every_mm=0)):
         assert tile.dhash == difference_hash(NOISE[tile.slice_index], CT_WINDOWS["soft"])

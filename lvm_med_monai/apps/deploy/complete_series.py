@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pydicom
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from lvm_med_monai.apps.deploy.console import speaking
-from lvm_med_monai.apps.deploy.folder import read_folder
+from lvm_med_monai.apps.deploy.folder import read_folder, without_twins
 from lvm_med_monai.apps.deploy.problems import DeployError
 
 
@@ -32,14 +33,14 @@ def complete_series(source: Path, output: Path) -> list[Path]:
         The files written.
 
     Raises:
-        DeployError: no DICOM images, one that is damaged, or an output that exists or lies in the source; nothing is
-            left then.
+        DeployError: no DICOM images, one that is damaged or does not say what kind of image it is, or an output that
+            exists or lies in the source; nothing is left then.
     """
     if output.exists():
         raise DeployError(f"{output} exists; give a new folder")
     if output.resolve().is_relative_to(source.resolve()):
         raise DeployError(f"{output} lies in {source}, so that another run would copy the copies; give another folder")
-    files = sorted({frame.image.path for frame in read_folder(source)[0]})
+    files = sorted({frame.image.path for frame in without_twins(read_folder(source)[0])[0]})
     if not files:
         raise DeployError(f"{source} holds no DICOM images")
     new = {
@@ -63,14 +64,29 @@ def _complete(file: Path, target: Path, new: dict[str, str]) -> Path:
         "SOPClassUID": meta.get("MediaStorageSOPClassUID"),
         "SOPInstanceUID": meta.get("MediaStorageSOPInstanceUID") or generate_uid(prefix=None),
     }
-    placed = "ImagePositionPatient" in dataset
+    placed = _has_positions(dataset)
     for keyword, value in {**known, **new}.items():
         needed = keyword != "FrameOfReferenceUID" or placed
         if value and needed and not dataset.get(keyword):
             setattr(dataset, keyword, value)
+    if not dataset.get("SOPClassUID"):
+        raise DeployError(
+            f"{file.name} has no SOPClassUID, and the kind of image cannot be made up; have the sender export it again"
+        )
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.save_as(target, enforce_file_format=True)
     return target
+
+
+def _has_positions(dataset: Dataset) -> bool:
+    """Whether the file, or a functional group of it, says where a frame lies."""
+    groups = [
+        group
+        for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+        for group in dataset.get(keyword) or ()
+    ]
+    planes = [plane for group in groups for plane in group.get("PlanePositionSequence") or ()]
+    return any("ImagePositionPatient" in holder for holder in (dataset, *planes))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pydicom
@@ -19,7 +19,7 @@ from lvm_med_monai.slices.inputs.detect import first_bytes, kind_of
 from lvm_med_monai.slices.inputs.walk import list_files, unknown
 from lvm_med_monai.slices.stack import Reject
 
-HARMLESS = frozenset(["dicomdir", "for_processing", "hidden", "localizer", "not_image", "symlink", "unrecognised"])
+HARMLESS = frozenset(["dicomdir", "hidden", "localizer", "not_image", "symlink", "unrecognised"])
 """Files that lie beside a series without being part of it. Any other reject stops the run: a slice would be missing."""
 IMAGE_CLASS = "Image Storage"
 """In the name of every SOP class of images."""
@@ -28,7 +28,7 @@ NOT_READ = frozenset(["hidden", "symlink"])
 
 
 def read_folder(folder: Path) -> tuple[list[Frame], list[Reject]]:
-    """Frames below a folder, without decoding pixels, and the files that were left alone.
+    """Frames below a folder, of all series, without decoding pixels, and the files that were left alone.
 
     Args:
         folder: DICOM files at any depth, or one file.
@@ -37,13 +37,18 @@ def read_folder(folder: Path) -> tuple[list[Frame], list[Reject]]:
         DeployError: no file, or one that is damaged or not to be read and may hold a slice.
     """
     frames, rejects = _read_files(folder)
-    twins = {image.path for image in unprocessed_twins(frames)}
     rejects = [_withheld(reject) or reject for reject in rejects]
     if faults := [reject for reject in rejects if reject.reason not in HARMLESS]:
         first = faults[0]
         cure = "Copy it, or take it away" if first.reason == "missing_data" else "Send the file again"
         raise DeployError(f"{first.path.name} cannot be used ({first.reason}): {first.detail}. {cure}")
-    rejects += [Reject(path, "for_processing", "the unprocessed twin of an image") for path in sorted(twins)]
+    return frames, rejects
+
+
+def without_twins(frames: Sequence[Frame]) -> tuple[list[Frame], list[Reject]]:
+    """Frames without radiographs whose processed twin is among them, and these as rejects."""
+    twins = {image.path for image in unprocessed_twins(frames)}
+    rejects = [Reject(path, "for_processing", "the unprocessed twin of an image") for path in sorted(twins)]
     return [frame for frame in frames if frame.image.path not in twins], rejects
 
 

@@ -111,10 +111,10 @@ def _reduced(path: Path, notes: set[str]) -> Dataset:
             setattr(reduced, keyword, "")
     _shared_thickness(source, reduced)
     if missing := [keyword for keyword in REQUIRED if not reduced.get(keyword)]:
-        raise DeployError(
-            f"{path.name} has no {' and no '.join(missing)}, and a result must name its source; "
-            "python -m lvm_med_monai.apps.deploy.complete_series fills in new ones"
-        )
+        cure = "python -m lvm_med_monai.apps.deploy.complete_series fills in new ones"
+        if "SOPClassUID" in missing:
+            cure = "have the sender export it again, as the kind of image cannot be made up"
+        raise DeployError(f"{path.name} has no {' and no '.join(missing)}, and a result must name its source; {cure}")
     return reduced
 
 

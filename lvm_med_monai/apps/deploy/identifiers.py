@@ -73,6 +73,8 @@ TEXT = frozenset(["AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"])
 TIMES = frozenset(["AS", "DA", "DT", "TM"])
 PATH = re.compile(r"(?:^|[\s\"'(=])(?:[A-Za-z]:\\|\\\\|~?/)[\w.-]+|file:")
 """The start of an absolute path."""
+SLASHED_WORD = re.compile(r"(?<=\s)/(?=\w+(?:[\s,;)]|$))")
+"""The slash of `benign /malignant`, which may stand in a class name."""
 SHORTEST_HOST = 4
 """Host names of fewer letters are words too easily to be looked for."""
 
@@ -136,7 +138,10 @@ class _Allowed:
         if keyword not in OWN_TEXT:
             return "is a text that no result has"
         # DICOM takes the backslashes of a path for separators of values.
-        if any(PATH.search(text) for text in (*texts, "\\".join(texts))):
+        searched = (*texts, "\\".join(texts))
+        if keyword in VOCABULARY:
+            searched = tuple(SLASHED_WORD.sub(" ", text) for text in searched)
+        if any(PATH.search(text) for text in searched):
             return "holds a path"
         if self.host is not None and keyword not in VOCABULARY and any(self.host.search(text) for text in texts):
             return "holds the name of this machine"

@@ -95,10 +95,8 @@ class DeployModel:
             pred = postprocess(item)["pred"]
         except DeployError:
             raise
-        except RuntimeError as error:  # MONAI wraps every error of a transform in one
+        except Exception as error:  # whatever the network and its transforms raise
             raise DeployError(f"bundle {self.name} cannot process the series: {innermost(error)}") from error
-        except ValueError as error:
-            raise DeployError(f"bundle {self.name} cannot process the series: {error}") from error
         return pred.cpu() if isinstance(pred, Tensor) else pred
 
 
@@ -121,7 +119,10 @@ def check_finite(output: Any, bundle: str) -> None:
 
 
 def innermost(error: BaseException) -> str:
-    """Text of the error that caused all others; MONAI wraps them."""
+    """Text of the error that caused all others, as MONAI wraps them; with its type where it may be a mere word."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{error}" or type(error).__name__
+    kind, text = type(error).__name__, str(error)
+    if isinstance(error, LookupError | AssertionError) and text:
+        return f"{kind}: {text}"
+    return text or kind

@@ -1,7 +1,8 @@
 """The folder that MONAI Deploy's packager makes a container of, and a check of it that needs no docker.
 
 ``python -m lvm_med_monai.apps.deploy.packaging slice_segmentation OUT --bundle BUNDLE`` writes ``OUT/app`` (the entry,
-its configuration, pinned requirements, and this package, which is on no index) and ``OUT/models/<bundle>``.
+its configuration, pinned requirements, and this package, which is on no index) and ``OUT/models/<bundle>``, which has
+the configurations, texts and weights of the bundle and nothing else of its folder, where data and results may lie.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import yaml  # type: ignore[import-untyped]  # its stubs are a package of their 
 import lvm_med_monai
 from lvm_med_monai.apps.deploy.loading import CONFIG, METADATA, SCRIPT, WEIGHTS
 from lvm_med_monai.apps.deploy.problems import DeployError
+from lvm_med_monai.bundles.package import PARTS
 
 APPLICATIONS = ("slice_segmentation", "classification", "detection")
 PACKAGE = Path(lvm_med_monai.__file__).parent
 PINNED = ("monai", "monai-deploy-app-sdk", "holoscan-cu13", "torch", "numpy", "pydicom", "highdicom")
 """Requirements without which, or in other versions than tested, an application does not start."""
 FORMATS = ("input-formats", "output-formats")
+MODELS = (WEIGHTS, SCRIPT)
 
 
 def make_folder(application: str, bundle: Path, output: Path) -> Path:
@@ -39,7 +42,7 @@ def make_folder(application: str, bundle: Path, output: Path) -> Path:
         The folder, checked by `check_folder`.
 
     Raises:
-        DeployError: the folder exists, or something is missing; nothing is left then.
+        DeployError: the folder exists, something is missing, or a part of the bundle is a link; nothing is left then.
     """
     if output.exists():
         raise DeployError(f"{output} exists; give a new folder")
@@ -52,7 +55,7 @@ def make_folder(application: str, bundle: Path, output: Path) -> Path:
         shutil.copytree(source / application, app, ignore=shutil.ignore_patterns("__pycache__", "__init__.py"))
         shutil.copyfile(source / "requirements.txt", app / "requirements.txt")
         shutil.copytree(PACKAGE, app / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc"))
-        shutil.copytree(bundle, output / "models" / bundle.resolve().name, ignore=shutil.ignore_patterns("__pycache__"))
+        _copy_bundle(bundle, output / "models" / bundle.resolve().name)
         if faults := check_folder(output):
             raise DeployError("the packaging folder is not complete: " + "; ".join(faults))
     except BaseException:
@@ -61,8 +64,24 @@ def make_folder(application: str, bundle: Path, output: Path) -> Path:
     return output
 
 
+def _copy_bundle(bundle: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for name in PARTS:
+        source = bundle / name
+        if links := [path.relative_to(bundle) for path in (source, *source.rglob("*")) if path.is_symlink()]:
+            raise DeployError(f"{links[0]} of the bundle is a link, whose target is not looked at; put a copy there")
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.is_file():
+            shutil.copyfile(source, target / name)
+    for name in MODELS:
+        if (bundle / name).is_file():
+            (target / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(bundle / name, target / name)
+
+
 def check_folder(folder: Path) -> list[str]:
-    """What a packaging folder lacks; empty if it is complete."""
+    """What a packaging folder lacks, and what its bundle holds besides `PARTS` and weights; empty if all is well."""
     return [*_entry_faults(folder / "app"), *_requirement_faults(folder / "app"), *_model_faults(folder / "models")]
 
 
@@ -105,9 +124,19 @@ def _model_faults(models: Path) -> list[str]:
     if len(bundles) != 1:
         return [f"models holds {len(bundles)} bundles instead of one"]
     faults = [f"the bundle has no {name}" for name in (CONFIG, METADATA) if not (bundles[0] / name).is_file()]
-    if not any((bundles[0] / name).is_file() for name in (WEIGHTS, SCRIPT)):
+    if not any((bundles[0] / name).is_file() for name in MODELS):
         faults.append(f"the bundle has neither {WEIGHTS} nor {SCRIPT}")
-    return faults
+    return faults + [f"{path.relative_to(models)} is no part of a bundle; remove it" for path in _strange(bundles[0])]
+
+
+def _strange(bundle: Path) -> list[Path]:
+    """What lies beside or in a bundle and is not served."""
+    known = {bundle, *(bundle / name for name in (*PARTS, *MODELS, "models"))}
+    found = (
+        path for folder in (bundle.parent, bundle, bundle / "models") if folder.is_dir() for path in folder.iterdir()
+    )
+    inside = (path for name in PARTS for path in (bundle / name).rglob("*") if path.is_symlink())
+    return sorted({path for path in found if path not in known} | set(inside))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

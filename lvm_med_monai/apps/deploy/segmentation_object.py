@@ -195,4 +195,5 @@ def _leave_patient_space(result: Segmentation, image: SourceImage) -> None:
     for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator", "DimensionOrganizationType"):
         if keyword in result:
             delattr(result, keyword)
-    result.PatientOrientation = image.header(0).get("PatientOrientation", "")
+    orientations = [header.get("PatientOrientation", "") for header in image.headers.values()]
+    result.PatientOrientation = orientations[0] if all(found == orientations[0] for found in orientations) else ""

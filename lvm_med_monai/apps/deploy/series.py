@@ -12,9 +12,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from lvm_med_monai.apps.deploy.choice import choose
-from lvm_med_monai.apps.deploy.folder import read_folder, summary
+from lvm_med_monai.apps.deploy.folder import read_folder, summary, without_twins
 from lvm_med_monai.apps.deploy.headers import read_headers
 from lvm_med_monai.apps.deploy.problems import DeployError
+from lvm_med_monai.slices.dicom.display import picture_range
 from lvm_med_monai.slices.dicom.frames import Frame
 from lvm_med_monai.slices.dicom.image import SECONDARY_CAPTURE
 from lvm_med_monai.slices.dicom.series import build_stack, group_frames
@@ -33,18 +34,30 @@ class SourceImage:
         stack: slices in order, with their geometry.
         files: (S,) file of each slice.
         frames: (S,) number of the frame in its file, from 1, or None if the file holds a single image.
+        ranges: (S,) values between which each slice is shown, or None where its file does not say.
         headers: reduced header of each file.
     """
 
     stack: Stack
     files: tuple[Path, ...]
     frames: tuple[int | None, ...]
+    ranges: tuple[tuple[float, float] | None, ...]
     headers: dict[Path, Dataset]
 
     @property
     def placed(self) -> bool:
-        """Whether the slices have positions in the patient."""
-        return "no_geometry" not in self.stack.flags and all("FrameOfReferenceUID" in h for h in self.headers.values())
+        """Whether the slices have positions in the patient, and all that results need to repeat them."""
+        return "no_geometry" not in self.stack.flags and not self.missing_beside_positions
+
+    @property
+    def missing_beside_positions(self) -> str:
+        """The attribute that slices with positions lack, so that results cannot repeat the positions; or empty."""
+        if "no_geometry" in self.stack.flags:
+            return ""
+        if "no_spacing" in self.stack.flags:
+            return "PixelSpacing"
+        named = all("FrameOfReferenceUID" in header for header in self.headers.values())
+        return "" if named else "FrameOfReferenceUID"
 
     def header(self, index: int) -> Dataset:
         """Reduced header of the file that holds a slice."""
@@ -65,7 +78,8 @@ def read_series(folder: Path, series: str | None = None) -> list[SourceImage]:
     """The stacks of the one series in a folder, without decoding pixels.
 
     A series whose slices share positions (cine, b-values, echoes, phases) becomes several stacks, as
-    `lvm_med_monai.slices` splits it; each is served on its own. What is left alone is logged.
+    `lvm_med_monai.slices` splits it; each is served on its own. What is left alone is logged, and slices whose places
+    are in no named space.
 
     Args:
         folder: DICOM files at any depth, or one file.
@@ -76,17 +90,24 @@ def read_series(folder: Path, series: str | None = None) -> list[SourceImage]:
 
     Raises:
         DeployError: no file, no image, a damaged file, several series and no choice, or identifiers that are missing
-            or disagree.
+            or disagree, or a mosaic.
     """
     frames, beside = read_folder(folder)
     if not frames:
         reasons = sorted({f"{reject.reason}: {reject.detail}" for reject in beside})
         raise DeployError(f"{folder} holds no DICOM image that can be read ({'; '.join(reasons) or 'no files'})")
+    if series is None:
+        frames, twins = without_twins(frames)  # the processed twin may be a series of its own
+        frames = choose(frames, folder, series)
+    else:
+        frames, twins = without_twins(choose(frames, folder, series))
     if any(frame.image.mosaic for frame in frames):
-        raise DeployError(f"{folder} holds a mosaic, whose tiles cannot be referred to; convert it to single slices")
-    if beside:
-        _log.warning("files left alone: %s", summary(beside))
-    return _of_one_kind(_stacks(choose(frames, folder, series)))
+        raise DeployError(
+            f"the series in {folder} is a mosaic, whose tiles cannot be referred to; convert it to slices"
+        )
+    if beside or twins:
+        _log.warning("files left alone: %s", summary([*beside, *twins]))
+    return _of_one_kind(_stacks(frames))
 
 
 def _stacks(frames: Sequence[Frame]) -> list[SourceImage]:
@@ -96,7 +117,8 @@ def _stacks(frames: Sequence[Frame]) -> list[SourceImage]:
         files = tuple(frame.image.path for frame in group.frames)
         numbers = tuple(frame.index + 1 if frame.image.n_frames > 1 else None for frame in group.frames)
         stack = build_stack(group, missing=False)
-        images.append(SourceImage(stack, files, numbers, {file: headers[file] for file in files}))
+        ranges = tuple(picture_range(frame) for frame in group.frames)
+        images.append(SourceImage(stack, files, numbers, ranges, {file: headers[file] for file in files}))
     return images
 
 
@@ -112,6 +134,8 @@ def _of_one_kind(images: Sequence[SourceImage]) -> list[SourceImage]:
     for image in images:
         if image not in served:
             _log.warning("left alone, as it is no part of the series' images: %s", image)
+    for missing in sorted({image.missing_beside_positions for image in served} - {""}):
+        _log.warning("the slices have positions but no %s, so results have no positions", missing)
     if len(served) > 1:
         _log.warning("stacks served each on its own: %s", "; ".join(str(image) for image in served))
     return served

@@ -38,12 +38,13 @@ def slice_view(image: SourceImage, index: int, instance: str) -> Dataset:
             setattr(view, element.keyword, element.value)
     view.SOPClassUID, view.SOPInstanceUID = SecondaryCaptureImageStorage, instance
     view.Rows, view.Columns = image.stack.height, image.stack.width
-    view.ImageOrientationPatient = _decimals(orthonormal(geometry.row_cosines, geometry.column_cosines))
-    view.ImagePositionPatient = _decimals(geometry.origins[index])
     view.PixelSpacing = _decimals(geometry.spacing)
     view.SliceThickness = thickness(image)
-    if not image.placed:
-        view.FrameOfReferenceUID = MADE_UP_SPACE
+    if image.placed:
+        view.ImageOrientationPatient = _decimals(orthonormal(geometry.row_cosines, geometry.column_cosines))
+        view.ImagePositionPatient = _decimals(geometry.origins[index])
+    else:
+        view.FrameOfReferenceUID, view.ImageOrientationPatient = MADE_UP_SPACE, [1, 0, 0, 0, 1, 0]
         view.ImagePositionPatient = [0, 0, -index]  # highdicom orders frames against row x column
     return view
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,10 @@ from numpy.typing import NDArray
 from lvm_med_monai.apps.deploy.model import DeployModel
 from lvm_med_monai.apps.deploy.problems import DeployError
 from lvm_med_monai.apps.deploy.series import SourceImage
+from lvm_med_monai.slices.histogram import Histogram
 from lvm_med_monai.slices.reader import Found, SliceReader
 from lvm_med_monai.slices.stack import FrameError
-from lvm_med_monai.slices.windows import default_window, to_uint8
+from lvm_med_monai.slices.windows import Window, to_uint8, window_of_values
 
 Meta = dict[str, Any]
 MEASURED = frozenset(["CT", "MR", "NM", "PT"])
@@ -22,14 +25,16 @@ MEASURED = frozenset(["CT", "MR", "NM", "PT"])
 def volume_of(image: SourceImage, model: DeployModel) -> tuple[NDArray[np.float32], Meta]:
     """All slices of a stack.
 
-    Each slice is rescaled by its own slope and intercept, in float32. For a bundle that takes pictures, grey values are
-    mapped to 0..255 by the window that the file asks to be shown with (percentiles where it asks for none).
+    Each slice is rescaled by its own slope and intercept, in float32. For a bundle that takes pictures, the grey values
+    of each slice are mapped to 0..255 by the window that its file asks to be shown with. Where a file asks for none,
+    8 bits are taken as they are, and more by percentiles: of the file, or of the stack where slices have positions.
 
     Returns:
         Array (W, H, D), or (W, H, D, 3) for colour, and MONAI's metadata with the affine to RAS mm.
 
     Raises:
-        DeployError: pixels cannot be decoded, the bundle is for another kind of series, or a CT lacks HU.
+        DeployError: pixels cannot be decoded, the bundle is for another kind of series, a CT lacks HU, or the size of
+            pixels is not known to a bundle that resamples to mm.
     """
     _check_kind(image, model)
     try:
@@ -38,8 +43,28 @@ def volume_of(image: SourceImage, model: DeployModel) -> tuple[NDArray[np.float3
         reject = error.reject
         raise DeployError(f"{reject.path.name} cannot be decoded ({reject.reason}): {reject.detail}") from error
     if model.takes_pictures and image.stack.channels == 1:
-        array = to_uint8(array, default_window(image.stack)).astype(np.float32)
+        array = _pictures(array, image)
     return array, meta
+
+
+def _pictures(array: NDArray[np.float32], image: SourceImage) -> NDArray[np.float32]:
+    pictures = np.empty_like(array)
+    for index, window in enumerate(_windows(array, image)):
+        pictures[:, :, index] = to_uint8(array[:, :, index], window)
+    return pictures
+
+
+def _windows(array: NDArray[np.float32], image: SourceImage) -> list[Window]:
+    """Window of each slice."""
+    unasked: dict[Path | None, list[int]] = defaultdict(list)
+    for index, (file, asked) in enumerate(zip(image.files, image.ranges, strict=True)):
+        if asked is None:
+            unasked[None if image.placed else file].append(index)
+    windows = {index: Window(*asked) for index, asked in enumerate(image.ranges) if asked is not None}
+    for indices in unasked.values():
+        values = array[:, :, indices].astype(image.stack.dtype)  # integers are counted exactly
+        windows |= dict.fromkeys(indices, window_of_values(Histogram.of(values), image.stack.units))
+    return [windows[index] for index in range(image.stack.n_slices)]
 
 
 def _check_kind(image: SourceImage, model: DeployModel) -> None:
@@ -51,6 +76,15 @@ def _check_kind(image: SourceImage, model: DeployModel) -> None:
         raise DeployError(f"bundle {model.name} is for pictures, not for {modality}; give a bundle for {modality}")
     if model.input_format == "hounsfield" and units != "HU":
         raise DeployError(f"bundle {model.name} takes CT in HU; the series is {modality} in {units} values")
+    if not model.takes_pictures and image.stack.channels == 3:
+        raise DeployError(
+            f"bundle {model.name} takes measured values; the series is in colour, such as a screenshot or a map; give "
+            "the series that it was made of"
+        )
+    if not model.takes_pictures and "no_spacing" in image.stack.flags:
+        raise DeployError(
+            f"bundle {model.name} works in mm; the series has no PixelSpacing; have the sender export it again, with it"
+        )
 
 
 def slices_of(image: SourceImage, model: DeployModel) -> list[tuple[NDArray[np.float32], Meta]]:

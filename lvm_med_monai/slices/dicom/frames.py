@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lvm_med_monai.slices.dicom import tags
 from lvm_med_monai.slices.dicom.attributes import Attributes
@@ -32,6 +32,7 @@ class Frame:
         spacing: PixelSpacing (y, x) mm, or None.
         slope: of the rescale that gives modality units.
         intercept: of the same; None if the file has neither slope nor intercept.
+        window: (lower, upper) in modality units that the frame asks to be shown, or None.
         contrast: what splits positions into volumes: stack, temporal position, b-value, echo, mosaic, each as text.
     """
 
@@ -42,6 +43,7 @@ class Frame:
     spacing: tuple[float, float] | None
     slope: float
     intercept: float | None
+    window: tuple[float, float] | None
     contrast: tuple[str, ...]
 
     @property
@@ -107,6 +109,7 @@ def _frame(image: Image, index: int, groups: _Groups) -> Frame:
         spacing=_spacing(groups),
         slope=slope[0] if slope and slope[0] != 0 else 1.0,
         intercept=(intercept[0] if intercept else 0.0) if known else None,
+        window=_window(groups),
         contrast=(
             groups.text(tags.FRAME_CONTENT_SEQUENCE, tags.STACK_ID),
             groups.text(tags.FRAME_CONTENT_SEQUENCE, tags.TEMPORAL_POSITION_INDEX),
@@ -121,6 +124,16 @@ def _spacing(groups: _Groups) -> tuple[float, float] | None:
     spacing = groups.numbers(tags.PIXEL_MEASURES_SEQUENCE, tags.PIXEL_SPACING, 2)
     spacing = spacing or groups.attributes.numbers(tags.IMAGER_PIXEL_SPACING, 2)
     return (spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None
+
+
+def _window(groups: _Groups) -> tuple[float, float] | None:
+    """First linear window, as PS3.3 C.11.2.1.2.1 bounds it."""
+    holder = groups.holder(tags.FRAME_VOI_LUT_SEQUENCE, tags.WINDOW_CENTER)
+    centre, width = holder.number(tags.WINDOW_CENTER), holder.number(tags.WINDOW_WIDTH)
+    if centre is None or width is None or width <= 1:
+        return None
+    middle, reach = centre - 0.5, (width - 1) / 2
+    return middle - reach, middle + reach
 
 
 def _b_value(groups: _Groups) -> str:
@@ -142,6 +155,5 @@ def _tiles(frame: Frame, attributes: Attributes) -> list[Frame]:
         position = None
         if frame.position and frame.orientation and frame.spacing and math.isfinite(between) and between > 0:
             position = mosaic.position(index, frame.position, frame.orientation, frame.spacing, between)
-        place = (position, frame.orientation, frame.spacing)
-        tiles.append(Frame(frame.image, index, *place, frame.slope, frame.intercept, contrast))
+        tiles.append(replace(frame, index=index, position=position, contrast=contrast))
     return tiles

@@ -32,9 +32,8 @@ class Image:
         bits: significant ones among them.
         high_bit: number of the highest significant bit, from 0.
         padding: (lowest, highest) stored value that stands for "no pixel" (PS3.3 C.7.5.1.1.2), or None.
-        window: (lower, upper) in modality units that the file asks for, or None.
         has_modality_lut: the Modality LUT is a table instead of slope and intercept.
-        has_voi_lut: a VOI LUT table exists.
+        voi_top: highest value that the VOI LUT table can give, or None if there is no table.
         intent: PresentationIntentType.
         view: laterality and view position, which tell the images of one examination apart.
         mosaic: how slices are tiled in the stored frame, or None.
@@ -64,9 +63,8 @@ class Image:
     instance_number: int | None
     acquisition_number: int | None
     padding: tuple[int, int] | None
-    window: tuple[float, float] | None
     has_modality_lut: bool
-    has_voi_lut: bool
+    voi_top: int | None
     burned_in_risk: bool
     lossy: bool
     intent: str
@@ -129,9 +127,8 @@ def image_of(header: Header) -> Image:
         instance_number=attributes.integer(tags.INSTANCE_NUMBER),
         acquisition_number=attributes.integer(tags.ACQUISITION_NUMBER),
         padding=_padding(attributes, signed, bits_allocated),
-        window=_window(attributes),
         has_modality_lut=bool(attributes.items(tags.MODALITY_LUT_SEQUENCE)),
-        has_voi_lut=bool(attributes.items(tags.VOI_LUT_SEQUENCE)),
+        voi_top=_voi_top(attributes),
         burned_in_risk=_burned_in_risk(attributes, modality, kinds),
         lossy=attributes.text(tags.LOSSY_IMAGE_COMPRESSION) == "01" or header.syntax in LOSSY_SYNTAXES,
         intent=attributes.text(tags.PRESENTATION_INTENT_TYPE).upper(),
@@ -168,10 +165,14 @@ def _wrapped(value: int, signed: bool, bits: int) -> int:
     return (value + half) % full - half if signed else value % full
 
 
-def _window(attributes: Attributes) -> tuple[float, float] | None:
-    """First linear window, as PS3.3 C.11.2.1.2.1 bounds it."""
-    centre, width = attributes.number(tags.WINDOW_CENTER), attributes.number(tags.WINDOW_WIDTH)
-    if centre is None or width is None or width <= 1:
+def _voi_top(attributes: Attributes) -> int | None:
+    """Of the first table; of 16 bits where its descriptor does not say, which decoding refuses."""
+    table = attributes.first(tags.VOI_LUT_SEQUENCE)
+    if table is None:
         return None
-    middle, reach = centre - 0.5, (width - 1) / 2
-    return middle - reach, middle + reach
+    try:
+        descriptor = table.numbers(tags.LUT_DESCRIPTOR, 3)
+    except Exception:  # pydicom raises many types on damaged values
+        descriptor = None
+    bits = int(descriptor[2]) if descriptor else 0
+    return (1 << (bits if 1 <= bits <= 16 else 16)) - 1

@@ -193,7 +193,7 @@ def _is_integral(frame: Frame) -> bool:
 
 
 def _has_voi_table(frame: Frame) -> bool:
-    return frame.image.has_voi_lut and frame.units == "display"
+    return frame.image.voi_top is not None and frame.units == "display"
 
 
 def _padding_mask(frame: Frame, stored: NDArray[Any]) -> NDArray[np.bool_] | None:

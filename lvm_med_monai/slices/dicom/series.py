@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lvm_med_monai.slices.dicom.display import display_range
 from lvm_med_monai.slices.dicom.frames import Frame
-from lvm_med_monai.slices.dicom.pixels import FrameDecoder, is_inverted, value_dtype, value_range
+from lvm_med_monai.slices.dicom.pixels import FrameDecoder, value_dtype
 from lvm_med_monai.slices.geometry import DUPLICATE_TOLERANCE_MM, ORTHOGONAL_TOLERANCE, SliceGeometry
 from lvm_med_monai.slices.stack import Stack, geometry_flags
 
@@ -71,6 +72,7 @@ def build_stack(group: Group, missing: bool) -> Stack:
     dtype = np.result_type(*{value_dtype(frame) for frame in group.frames})
     dtype = np.dtype(np.float32) if dtype.kind == "f" else dtype
     reader = _Reader(group.frames, dtype)
+    ranges = tuple(display_range(frame) for frame in group.frames)
     return Stack(
         read_frame=reader.read,
         geometry=geometry,
@@ -88,7 +90,8 @@ def build_stack(group: Group, missing: bool) -> Stack:
         patient_id=image.patient_id,
         study_id=image.study_id,
         series_id=image.series_id,
-        display_range=_display_range(first),
+        display_range=ranges[0],
+        display_ranges=ranges if len(set(ranges)) > 1 else (),
         fill_frame=reader.fill,
     )
 
@@ -201,16 +204,3 @@ def _image_flags(frames: tuple[Frame, ...]) -> set[str]:
         "no_rescale": frames[0].image.modality == "CT" and frames[0].units == "raw",
     }
     return {name for name, holds in found.items() if holds}
-
-
-def _display_range(frame: Frame) -> tuple[float, float] | None:
-    if frame.image.colour:
-        return 0.0, 255.0
-    if frame.units != "display":
-        return None
-    if frame.image.has_voi_lut:
-        return value_range(frame)
-    if frame.image.window is None or not is_inverted(frame):
-        return frame.image.window
-    low, high = value_range(frame)
-    return low + high - frame.image.window[1], low + high - frame.image.window[0]

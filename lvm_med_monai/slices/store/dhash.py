@@ -25,7 +25,7 @@ def difference_hash(pixels: NDArray[Any], window: Window) -> str:
 
     Args:
         pixels: (H, W) in modality units, or (H, W, 3) uint8.
-        window: the window of its stack; colour ignores it.
+        window: its window; colour ignores it.
 
     Returns:
         64 bits as 16 hexadecimal digits, the first area in the highest bit.

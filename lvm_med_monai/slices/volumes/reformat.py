@@ -69,6 +69,7 @@ def reformat(stack: Stack, frames: NDArray[Any], plane: Plane) -> tuple[Stack, N
         height=view.shape[1],
         width=view.shape[2],
         frame_sources=(0,) * len(view),
+        display_ranges=(),
         flags=flags,
     )
     return reformatted, view

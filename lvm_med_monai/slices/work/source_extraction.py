@@ -113,18 +113,28 @@ class SourceExtraction:
             return
         stack, frames = loaded
         histogram = None if stack.units == "HU" else Histogram.of(frames)
-        window = stored_window(stack, self.settings.storage, histogram)
+        windows = self._windows(stack, histogram)
         threshold = foreground_threshold(stack, histogram)
         for plane in self._planes(stack):
             letter = plane[0] if plane != ACQUISITION else "q"
             view, view_frames = (stack, frames) if plane == ACQUISITION else reformat(stack, frames, _named(plane))
-            selection = Selection(view, view_frames, self.policy, threshold, self.rows.source.tile, window)
+            shown = windows if view is stack else windows[:1] * view.n_slices
+            selection = Selection(view, view_frames, self.policy, threshold, self.rows.source.tile, shown)
             for count, tile in enumerate(selection):
-                self._write(view, tile, index, f"{letter}{count:06d}", window, view is not stack)
+                self._write(view, tile, index, f"{letter}{count:06d}", shown[tile.slice_index], view is not stack)
             self.dropped.update(selection.dropped)
             for slice_index, reason in selection.slice_reasons.items():
                 self.reject(stack.sources[view.frame_sources[slice_index]], reason)
         self._settle(stack)
+
+    def _windows(self, stack: Stack, histogram: Histogram | None) -> list[Window]:
+        """Window of each slice; slices differ only where their files ask to be shown differently."""
+        ranges = stack.display_ranges or (stack.display_range,)
+        alike = {
+            asked: stored_window(replace(stack, display_range=asked), self.settings.storage, histogram)
+            for asked in dict.fromkeys(ranges)
+        }
+        return [alike[asked] for asked in ranges] if stack.display_ranges else [*alike.values()] * stack.n_slices
 
     def _settle(self, stack: Stack) -> None:
         """Account for files that hold no slice of their own: companions, and all but one of a reformatted plane."""
@@ -170,7 +180,8 @@ class SourceExtraction:
             geometry = stack.geometry.select(good)
             flags |= set() if "no_geometry" in flags else geometry_flags(geometry)
             sources = tuple(stack.frame_sources[i] for i in good)
-            stack = replace(stack, geometry=geometry, frame_sources=sources)
+            ranges = tuple(stack.display_ranges[i] for i in good if stack.display_ranges)
+            stack = replace(stack, geometry=geometry, frame_sources=sources, display_ranges=ranges)
         array = array[: len(good)]
         return replace(stack, read_frame=lambda i: array[i], fill_frame=None, flags=frozenset(flags)), array
 

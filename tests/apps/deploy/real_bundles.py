@@ -63,8 +63,8 @@ def _level(bundle: Path, scene: Scene) -> float:
     array, meta = volume_of(image, model)
     captured: list[torch.Tensor] = []
 
-    class Stop(Exception):
-        pass
+    class Stop(BaseException):
+        """No error of the bundle, so the model lets it pass."""
 
     def inferer(inputs: torch.Tensor, network: Any) -> torch.Tensor:
         captured.append(inputs)

@@ -14,7 +14,7 @@ from lvm_med_monai.apps.deploy.complete_series import complete_series, main
 from lvm_med_monai.apps.deploy.console import speaking
 from lvm_med_monai.apps.deploy.problems import DeployError
 from lvm_med_monai.apps.deploy.series import read_series
-from tests.apps.deploy.scenes import volume
+from tests.apps.deploy.scenes import enhanced, radiograph, volume
 from tests.slices.factories import DEMO
 
 VARIABLES = ("HOLOSCAN_INPUT_PATH", "HOLOSCAN_MODEL_PATH", "HOLOSCAN_OUTPUT_PATH")
@@ -68,6 +68,33 @@ def test_identifiers_that_are_there_are_kept(tmp_path: Path) -> None:
         assert (dataset.SOPInstanceUID, 1) in scene.truth
         assert dataset.StudyInstanceUID == scene.first.StudyInstanceUID
         assert dataset.FrameOfReferenceUID == scene.first.FrameOfReferenceUID
+
+
+def test_positions_in_functional_groups_get_a_space(tmp_path: Path) -> None:
+    scene = enhanced(tmp_path / "in")
+    dataset = pydicom.dcmread(scene.folder / "enhanced.dcm")
+    dataset.FrameOfReferenceUID = dataset.StudyInstanceUID = ""
+    dataset.save_as(scene.folder / "enhanced.dcm")
+    complete_series(tmp_path / "in", tmp_path / "out")
+    assert [image.placed for image in read_series(tmp_path / "out")] == [True, True]
+
+
+def test_images_without_places_get_no_space(tmp_path: Path) -> None:
+    radiograph(tmp_path / "in")
+    (file,) = complete_series(tmp_path / "in", tmp_path / "out")
+    assert "FrameOfReferenceUID" not in pydicom.dcmread(file)
+
+
+def test_completing_refuses_files_of_no_kind_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file,) = volume(tmp_path / "in", count=1).folder.iterdir()
+    dataset = pydicom.dcmread(file)
+    del dataset.SOPClassUID, dataset.file_meta.MediaStorageSOPClassUID
+    dataset.save_as(file, enforce_file_format=False)
+    assert main([str(tmp_path / "in"), str(tmp_path / "out")]) == 1
+    assert "has no SOPClassUID, and the kind of image cannot be made up" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_completing_refuses_an_existing_folder_and_one_without_dicom(

@@ -114,6 +114,19 @@ def test_a_slash_is_no_path(text: str, image: SourceImage, seg: Dataset) -> None
     check_identifiers(seg, sources(image))
 
 
+@pytest.mark.parametrize("text", ["benign /malignant", "cyst / tumor", "T2 /FLAIR, high"])
+def test_a_slash_in_a_class_name_is_no_path(text: str, image: SourceImage, seg: Dataset) -> None:
+    seg.SegmentSequence[0].SegmentLabel = text
+    check_identifiers(seg, sources(image))
+
+
+@pytest.mark.parametrize("text", ["mask of /data/smith", "/smith", "of ~/smith", "of C:\\smith", "'/smith'"])
+def test_a_path_in_a_class_name_is_refused(text: str, image: SourceImage, seg: Dataset) -> None:
+    seg.SegmentSequence[0].SegmentLabel = text
+    with pytest.raises(DeployError, match="SegmentLabel holds a path"):
+        check_identifiers(seg, sources(image))
+
+
 def test_results_are_all_written_or_none(
     image: SourceImage, seg: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,81 +11,19 @@ import numpy as np
 import pytest
 import torch
 from highdicom.sr import ComprehensiveSR
-from pydicom.uid import JPEG2000Lossless
 
 from lvm_med_monai.apps.deploy.loading import load_model
 from lvm_med_monai.apps.deploy.model import check_finite
 from lvm_med_monai.apps.deploy.problems import DeployError
 from lvm_med_monai.apps.deploy.series import SourceImage, read_series
 from lvm_med_monai.apps.deploy.tasks import TASKS, checked_boxes, equipment_of
-from lvm_med_monai.apps.deploy.values import slices_of, volume_of
 from tests.apps.deploy.known import classifier_bundle, detector_bundle, export_script, threshold_bundle
 from tests.apps.deploy.reading import dice
-from tests.apps.deploy.scenes import SPACING, Scene, body, radiograph, ultrasound, volume
+from tests.apps.deploy.scenes import Scene, body, radiograph, ultrasound, volume
 
 
 def read(scene: Scene) -> SourceImage:
     return read_series(scene.folder)[0]
-
-
-def test_values_are_rescaled_slice_by_slice_in_float32(tmp_path: Path) -> None:
-    image = read(volume(tmp_path / "ct", slopes=[1.0, 0.5, 2.0, 0.5, 1.0, 4.0]))
-    array, meta = volume_of(image, load_model(threshold_bundle(tmp_path / "bundle")))
-    assert (array.dtype, array.shape) == (np.float32, (56, 40, 6))
-    assert set(np.unique(array)) == {-100.0, 200.0}
-    assert (array[:, :, 1] == np.where(body(1), 200, -100).T).all()
-    assert np.allclose(np.diag(meta["affine"])[:3], [-SPACING[1], -SPACING[0], 2.5])  # to RAS; x is along columns
-
-
-def test_pictures_are_mapped_to_bytes_and_inverted_where_the_file_says_so(tmp_path: Path) -> None:
-    image = read(radiograph(tmp_path / "cr"))
-    array, _ = volume_of(image, load_model(threshold_bundle(tmp_path / "gray", "gray")))
-    inside = array[:, :, 0].T[body(1)]
-    assert (array.min() >= 0, array.max() <= 255, len(np.unique(array))) == (True, True, 2)
-    assert inside.min() > 230
-    raw, _ = volume_of(image, load_model(threshold_bundle(tmp_path / "raw", "magnitude")))
-    assert raw.max() > 255
-
-
-def test_colour_keeps_its_three_values(tmp_path: Path) -> None:
-    image = read(ultrasound(tmp_path / "us", frames=2))
-    array, _ = volume_of(image, load_model(threshold_bundle(tmp_path / "bundle", "rgb")))
-    assert (array.shape, set(np.unique(array))) == ((56, 40, 2, 3), {30.0, 220.0})
-
-
-def test_slices_for_themselves_keep_their_place(tmp_path: Path) -> None:
-    image = read(volume(tmp_path / "ct"))
-    slices = slices_of(image, load_model(threshold_bundle(tmp_path / "bundle")))
-    assert [array.shape for array, _ in slices] == [(56, 40, 1)] * 6
-    assert [meta["affine"][2, 3] for _, meta in slices] == [30 + 2.5 * i for i in range(6)]
-
-
-def test_hounsfield_bundles_refuse_what_is_not_in_hu(tmp_path: Path) -> None:
-    image = read(volume(tmp_path / "mr", modality="MR"))
-    with pytest.raises(DeployError, match="takes CT in HU; the series is MR"):
-        volume_of(image, load_model(threshold_bundle(tmp_path / "bundle")))
-
-
-@pytest.mark.parametrize(("bundle", "series"), [("CT", "MR"), ("MR", "CT")])
-def test_bundles_for_ct_and_mr_refuse_each_others_series(bundle: str, series: str, tmp_path: Path) -> None:
-    image = read(volume(tmp_path / "series", modality=series))
-    folder = threshold_bundle(tmp_path / "bundle", "magnitude")
-    meta = json.loads((folder / "configs/metadata.json").read_text())
-    meta["network_data_format"]["inputs"]["image"]["modality"] = bundle
-    (folder / "configs/metadata.json").write_text(json.dumps(meta))
-    with pytest.raises(DeployError, match=f"is for {bundle}; the series is {series}"):
-        volume_of(image, load_model(folder))
-
-
-def test_pixels_that_cannot_be_decoded_stop_the_run(tmp_path: Path) -> None:
-    scene = volume(tmp_path / "ct", compress=JPEG2000Lossless)
-    file = sorted(scene.folder.iterdir())[2]
-    content = bytearray(file.read_bytes())
-    start = content.index(b"\xff\x4f\xff\x51")
-    content[start + 40 : start + 120] = b"\xff" * 80
-    file.write_bytes(content)
-    with pytest.raises(DeployError, match=r"02\.dcm cannot be decoded"):
-        volume_of(read(scene), load_model(threshold_bundle(tmp_path / "bundle")))
 
 
 def test_the_folder_of_a_package_with_one_bundle_is_enough(tmp_path: Path) -> None:
@@ -189,14 +127,6 @@ def test_parts_of_an_output_are_looked_at_each() -> None:
         check_finite([{"boxes": fine}, {"boxes": broken}], "b")
 
 
-@pytest.mark.parametrize("input_format", ["rgb", "gray"])
-@pytest.mark.parametrize("modality", ["CT", "MR"])
-def test_bundles_for_pictures_refuse_measured_series(modality: str, input_format: str, tmp_path: Path) -> None:
-    image = read(volume(tmp_path / "series", modality=modality, count=1))
-    with pytest.raises(DeployError, match=f"is for pictures, not for {modality}; give a bundle for {modality}"):
-        volume_of(image, load_model(threshold_bundle(tmp_path / "bundle", input_format)))
-
-
 BAD: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no_weights": (lambda b: (b / "models/model.pt").unlink(), "", "has no weights"),
     "no_configs": (lambda b: shutil.rmtree(b / "configs"), "", "is no bundle: it has no configs/inference.json"),
@@ -232,6 +162,18 @@ def test_a_transform_that_fails_is_reported_by_its_own_message(tmp_path: Path) -
     image = read(volume(tmp_path / "ct"))
     with pytest.raises(DeployError, match=r"cannot process the series: .*other"):
         TASKS["segmentation"]([image], load_model(bundle))
+
+
+@pytest.mark.parametrize("error", [IndexError, KeyError, TypeError, AssertionError, ZeroDivisionError, MemoryError])
+def test_whatever_a_network_raises_names_the_bundle(error: type[Exception], tmp_path: Path) -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            raise error("head")
+
+    model = load_model(threshold_bundle(tmp_path / "bundle"))
+    object.__setattr__(model, "network", Broken())
+    with pytest.raises(DeployError, match=r"bundle bundle cannot process the series: .*head"):
+        TASKS["segmentation"]([read(volume(tmp_path / "ct", count=1))], model)
 
 
 def test_the_name_of_the_folder_stays_here(tmp_path: Path) -> None:

@@ -39,6 +39,34 @@ def test_folder_of_every_application_is_complete(application: str, tmp_path: Pat
     assert not list(made.rglob("__pycache__"))
 
 
+def test_only_parts_of_the_bundle_and_weights_are_copied(tmp_path: Path) -> None:
+    bundle = threshold_bundle(tmp_path / "threshold")
+    outside = tmp_path / "patient.nii.gz"
+    outside.write_bytes(b"x")
+    for name in ("docs/README.md", "LICENSE", "eval/smith.png", "data/smith.nii.gz", "models/epoch_3.pt", "notes.txt"):
+        (bundle / name).parent.mkdir(exist_ok=True)
+        (bundle / name).write_text("x")
+    (bundle / "runs").symlink_to(outside)
+    weights = bundle / "models" / "model.pt"
+    weights.rename(tmp_path / "trained.pt")
+    weights.symlink_to(tmp_path / "trained.pt")
+    models = make_folder("slice_segmentation", bundle, tmp_path / "package") / "models"
+    copied = {str(path.relative_to(models / "threshold")) for path in models.rglob("*") if path.is_file()}
+    configs = {"configs/inference.json", "configs/metadata.json"}
+    assert copied == {"LICENSE", "docs/README.md", "models/model.pt"} | configs
+    assert not [path for path in models.rglob("*") if path.is_symlink()]
+
+
+@pytest.mark.parametrize("name", ["configs/extra.json", "docs"])
+def test_a_part_that_is_a_link_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = threshold_bundle(tmp_path / "threshold")
+    (tmp_path / "elsewhere").mkdir()
+    (bundle / name).symlink_to(tmp_path / "elsewhere")
+    assert main(["slice_segmentation", str(tmp_path / "package"), "--bundle", str(bundle)]) == 1
+    assert f"{name} of the bundle is a link" in capsys.readouterr().err
+    assert not (tmp_path / "package").exists()
+
+
 def remove(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
@@ -69,6 +97,12 @@ def second_bundle(folder: Path) -> None:
         pytest.param(remove("models/threshold/models/model.pt"), "neither models/model.pt", id="weights"),
         pytest.param(second_bundle, "holds 2 bundles", id="two_bundles"),
         pytest.param(lambda folder: shutil.rmtree(folder / "app/lvm_med_monai"), "no index has", id="package"),
+        pytest.param(write("models/smith.png", ""), "smith.png is no part of a bundle; remove it", id="beside"),
+        pytest.param(lambda f: (f / "models/threshold/eval").mkdir(), "threshold/eval is no part", id="results"),
+        pytest.param(write("models/threshold/models/epoch_3.pt", ""), "epoch_3.pt is no part", id="other_weights"),
+        pytest.param(
+            lambda f: (f / "models/threshold/configs/a.json").symlink_to("/tmp"), "a.json is no part", id="link"
+        ),
     ],
 )
 def test_what_is_missing_is_named(spoil: Callable[[Path], Any], fault: str, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import highdicom
@@ -20,10 +21,22 @@ from lvm_med_monai.apps.deploy.series import read_series
 from lvm_med_monai.apps.deploy.tasks import segment
 from tests.apps.deploy.known import threshold_bundle
 from tests.apps.deploy.reading import dice, validate
-from tests.apps.deploy.scenes import SCENES, SLICES, body, ultrasound, volume
+from tests.apps.deploy.scenes import (
+    AXIAL,
+    OBLIQUE,
+    SAGITTAL,
+    SCENES,
+    SLICES,
+    body,
+    radiograph,
+    save,
+    ultrasound,
+    volume,
+)
 
 FORMATS = {"ct": "hounsfield", "mr": "magnitude", "cr": "gray", "xa": "gray", "us": "rgb"}
 BUNDLE = Equipment("Test bundle", "0.1.0")
+CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -164,3 +177,49 @@ def test_results_that_are_no_label_maps_are_refused(labels: np.ndarray, message:
 def test_channels_without_background_first_are_refused(names: tuple[str, ...]) -> None:
     with pytest.raises(DeployError, match="background first"):
         segment_names(names)
+
+
+@pytest.mark.parametrize(
+    "orientation", [AXIAL, SAGITTAL, CORONAL, OBLIQUE], ids=["axial", "sagittal", "coronal", "oblique"]
+)
+def test_positions_in_no_named_space_are_left_out_with_a_note(
+    orientation: tuple[float, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = volume(tmp_path / "series", orientation=orientation)
+    for path in scene.folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        del dataset.FrameOfReferenceUID
+        dataset.save_as(path)
+    labels = np.stack([body(i).astype(np.uint8) for i in range(SLICES)])
+    with caplog.at_level(logging.WARNING, "lvm_med_monai"):
+        seg = saved(tmp_path, scene, labels, ("background", "tumor"))
+    assert dice([tmp_path / "seg.dcm"], scene.truth) == 1
+    assert not [groups for groups in seg.PerFrameFunctionalGroupsSequence if "PlanePositionSequence" in groups]
+    assert "positions but no FrameOfReferenceUID, so results have no positions" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"), [(["L", "F"], ["L", "F"]), (["P", "F"], None)], ids=["agree", "disagree"]
+)
+def test_an_orientation_that_files_disagree_in_is_left_empty(
+    second: list[str], expected: list[str] | None, tmp_path: Path
+) -> None:
+    scene = radiograph(tmp_path / "series")
+    lateral = pydicom.dcmread(tmp_path / "series" / "cr.dcm")
+    lateral.SOPInstanceUID, lateral.InstanceNumber, lateral.PatientOrientation = highdicom.UID(), 2, second
+    save(scene, lateral, "second.dcm", [body(1)])
+    seg = saved(tmp_path, scene, np.stack([body(1).astype(np.uint8)] * 2), ("background", "tumor"))
+    assert (seg.PatientOrientation or None) == expected
+
+
+def test_a_made_up_size_of_pixels_is_in_no_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scene = volume(tmp_path / "series")
+    for path in scene.folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        del dataset.PixelSpacing
+        dataset.save_as(path)
+    labels = np.stack([body(i).astype(np.uint8) for i in range(SLICES)])
+    with caplog.at_level(logging.WARNING, "lvm_med_monai"):
+        seg = saved(tmp_path, scene, labels, ("background", "tumor"))
+    assert "PixelMeasuresSequence" not in seg.SharedFunctionalGroupsSequence[0]
+    assert "positions but no PixelSpacing, so results have no positions" in caplog.text

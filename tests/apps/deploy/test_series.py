@@ -103,23 +103,6 @@ def test_files_that_are_no_part_of_the_series_are_left_alone(tmp_path: Path, cap
     )
 
 
-def two_series(folder: Path) -> None:
-    volume(folder / "a")
-    for path in files(volume(folder / "b", count=3).folder):
-        change(path, SeriesInstanceUID="1.2.826.0.1.3680043.10.511.3.77.2", SeriesNumber=12)
-
-
-@pytest.mark.parametrize(
-    ("choice", "count"),
-    [("3", SLICES), ("12", 3), ("1.2.826.0.1.3680043.10.511.3.77.2", 3)],
-    ids=["number", "other_number", "uid"],
-)
-def test_one_of_several_series_is_chosen(choice: str, count: int, tmp_path: Path) -> None:
-    two_series(tmp_path)
-    (image,) = read_series(tmp_path, choice)
-    assert image.stack.n_slices == count
-
-
 def no_images(folder: Path) -> None:
     save(Scene(folder), base(SegmentationStorage, "SEG"), "seg.dcm", [])
 
@@ -161,6 +144,13 @@ def without_study(folder: Path) -> None:
         change(path, StudyInstanceUID="")
 
 
+def without_class(folder: Path) -> None:
+    for path in files(volume(folder).folder):
+        dataset = pydicom.dcmread(path)
+        del dataset.SOPClassUID, dataset.file_meta.MediaStorageSOPClassUID
+        dataset.save_as(path, enforce_file_format=False)
+
+
 def without_image(folder: Path, link: bool, target: bool = True) -> None:
     """One slice of the series is a link that leads out, or hidden."""
     path = files(volume(folder).folder)[2]
@@ -174,17 +164,10 @@ def without_image(folder: Path, link: bool, target: bool = True) -> None:
         outside.unlink()
 
 
-LISTED = (
-    r"holds 2 series:\n"
-    r"  CT, 3 slices of 40 x 56, SeriesNumber 12, SeriesInstanceUID 1\.2\.826\.0\.1\.3680043\.10\.511\.3\.77\.2\n"
-    r"  CT, 6 slices of 40 x 56, SeriesNumber 3, SeriesInstanceUID 1\.2\.826\.0\.1\.3680043\.10\.511\.3\.77\.1\n"
-    r"Choose one with --series"
-)
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda folder: None, "holds no files"),
     "no_images": (no_images, "holds no DICOM image.*not_image: a segmentation"),
     "pictures": (pictures, "holds no DICOM image.*no DICOM but picture"),
-    "two_series": (two_series, LISTED),
     "cut_pixels": (cut_pixels, "cannot be used .truncated.*holds .* of the 4480 bytes.*Send the file again"),
     "cut_header": (cut_header, "cannot be used .corrupt"),
     "cut_before_elements": (partial(cut_header, length=300), "cannot be used .truncated.*ends in its header"),
@@ -194,6 +177,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "two_patients": (two_patients, "disagree in PatientID"),
     "instance_twice": (instance_twice, "same instance"),
     "without_study": (without_study, "has no StudyInstanceUID.*complete_series"),
+    "without_class": (without_class, r"has no SOPClassUID, and a result must name its source; have the sender export"),
     "hidden_slice": (partial(without_image, link=False), r"\.02\.dcm cannot be used .missing_data.*begins with a dot"),
     "linked_slice": (
         partial(without_image, link=True),
@@ -212,21 +196,9 @@ def test_bad_folders_are_refused_with_a_reason(name: str, tmp_path: Path) -> Non
     assert not {"P-4711", "P-0815", "Öztürk"} & set(str(caught.value).split())
 
 
-def test_a_folder_that_is_not_there_and_a_series_that_is_not_there(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="holds no files"):
         read_series(tmp_path / "missing")
-    two_series(tmp_path)
-    for absent in ("7", "0", "\N{SUPERSCRIPT TWO}", ""):
-        with pytest.raises(DeployError, match=f"no series '{absent}'"):
-            read_series(tmp_path, absent)
-
-
-def test_a_number_that_two_series_have_is_no_choice(tmp_path: Path) -> None:
-    two_series(tmp_path)
-    for path in files(tmp_path / "b"):
-        change(path, SeriesNumber=3)
-    with pytest.raises(DeployError, match=r"has 2 series '3':\n.*SeriesInstanceUID"):
-        read_series(tmp_path, "3")
 
 
 def screenshot(folder: Path, colour: bool) -> None:

@@ -11,6 +11,7 @@ from pydicom.uid import JPEG2000Lossless
 
 from lvm_med_monai.slices import SlicePolicy, Source, extract, read_manifest, read_rejects, read_slice, verify
 from lvm_med_monai.slices.source import read_sources
+from lvm_med_monai.slices.store.storage import Storage
 from lvm_med_monai.slices.work import part_tables
 from tests.slices.factories import CANARY, SPACING_Z, compressed, dicom_slice, save, series, stored_pixels
 
@@ -219,3 +220,17 @@ def test_sources_file(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ValueError, match=r"sources\.json lists no sources"):
             read_sources(path)
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+def test_radiographs_of_a_series_have_their_own_windows(bits: int, tmp_path: Path) -> None:
+    unplaced = dict.fromkeys(("ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept"))
+    for index, centre in enumerate((2048, 512)):
+        shown = {"Modality": "CR", "WindowCenter": centre, "WindowWidth": 2 * centre}
+        pixels = np.linspace(0, 2 * centre - 1, 40 * 48).reshape(40, 48).astype(np.uint16)
+        save(dicom_slice(index, pixels=pixels, **unplaced, **shown), tmp_path / "cr" / f"{index}.dcm")
+    run(tmp_path / "cr", tmp_path, storage=Storage(bits=bits))
+    rows = read_manifest(tmp_path / "out").to_pylist()
+    assert [(row["window_lower"], row["window_upper"]) for row in rows] == [(0, 4095), (0, 1023)]
+    slices = [read_slice(tmp_path / "out", row) for row in rows]
+    assert [(values.min(), values.max()) for values in slices] == [(0, 4095), (0, 1023)]
