@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from lvm_med_monai.apps.label.launch import LOOPBACK, Settings, check_port, check_server, serve
-from lvm_med_monai.apps.label.staging import choose, remove_staged, stage
+from lvm_med_monai.apps.label.signals import stopped_by_signals
+from lvm_med_monai.apps.label.staging import choose, stage, stage_afresh
 from lvm_med_monai.apps.label.studies import check_studies
+from lvm_med_monai.apps.label.workspace import workspace
 
 DESCRIPTION = """\
 Start MONAI Label on bundles of this collection, without a network, for this machine alone.
@@ -47,21 +47,17 @@ def _start(options: argparse.Namespace) -> int:
     studies = check_studies(options.studies)
     names = [name.strip() for name in options.bundles.split(",") if name.strip()]
     choices = choose(names, options.collection, dict(options.weights))
+    overlays = [name for name in options.overlay.split(",") if name]
+    if overlays and not options.weights:
+        raise ValueError("--overlay tells how weights were trained: give --weights NAME=FILE too, or leave it out")
     check_port(options.host, options.port)
     check_server()
-    kept = options.workspace
-    if kept is not None:
-        kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = nullcontext(str(kept)) if kept is not None else tempfile.TemporaryDirectory(prefix="monailabel-")
-    with folder as workspace:
-        app = Path(workspace).resolve() / "app"
-        if options.fresh:
-            remove_staged(app)
-        overlays = [name for name in options.overlay.split(",") if name]
-        stage(choices, app, overlays)
+    with stopped_by_signals(), workspace(options.workspace) as folder:
+        app = folder / "app"
+        (stage_afresh if options.fresh else stage)(choices, app, overlays)
         if options.host not in LOOPBACK:
             print(f"warning: {options.host} can be reached from other machines, and the server asks for no password")
-        if kept is None:
+        if options.workspace is None:
             print("What is trained here is lost when the server stops; --workspace DIR keeps it.")
         return serve(
             Settings(app, studies, [choice.name for choice in choices], options.host, options.port, options.modality)

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lvm_med_monai.apps.label.studies import EXTENSIONS
-
-ANSWERS = (*EXTENSIONS, ".seg.nrrd", ".json")
-"""Ends of names that a client may ask an answer to have."""
 NAMING = ("image", "id", "label", "tag", "session_id", "client_id")
 """Parameters of an address that name something in the datastore."""
+LONGEST_NAME = 200
+"""Bytes of a name, so that an end fits behind it in what file systems take."""
 _PLAIN = re.compile(r"[^/\\\x00-\x1f]+")
-_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_PATHS = ("model_filename", "label_tag", "result_extension", "run_id", "logging")
 
 
 class RefusedError(ValueError):
     """A request names what it may not; the message says what."""
 
 
+class TakenError(RefusedError):
+    """A new image has the name of one that is there."""
+
+
 def check_name(what: str, name: str) -> None:
     """Refuse a name that could lead out of the folder it is looked up in.
 
     Raises:
-        RefusedError: it is ``.`` or ``..`` or holds a slash, a backslash or a control character.
+        RefusedError: it is ``.`` or ``..``, holds a slash, a backslash or a control character, or is longer than
+            `LONGEST_NAME`.
     """
+    if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+        raise RefusedError(f"{what} must be a name of at most {LONGEST_NAME} bytes")
     if not _PLAIN.fullmatch(name) or name in {".", ".."}:
         raise RefusedError(f"{what} must be a plain name, without folders")
 
@@ -92,31 +95,3 @@ def check_known(what: str, name: Any, known: Iterable[str]) -> None:
     names = sorted(known)
     if name not in names:
         raise RefusedError(f"there is no {what} {name!r}; there are: {', '.join(names) or 'none'}")
-
-
-def check_parameters(request: Mapping[str, Any]) -> None:
-    """Refuse parameters of a request that MONAI Label would put into the name of a file or of a command's section.
-
-    Raises:
-        RefusedError: one of them could lead elsewhere, or would leave the request without an answer.
-    """
-    if request.get("skip_writer"):
-        raise RefusedError("skip_writer leaves no answer to send: leave it out")
-    if not isinstance(request.get("device", ""), str):
-        raise RefusedError("device must be text, such as cpu or cuda:0")
-    for name in _PATHS:
-        values = request.get(name)
-        for value in values if isinstance(values, list) else [values]:
-            if value:
-                _check_parameter(name, value)
-
-
-def _check_parameter(name: str, value: Any) -> None:
-    if not isinstance(value, str):
-        raise RefusedError(f"{name} must be text")
-    if name == "result_extension" and value not in ANSWERS:
-        raise RefusedError(f"result_extension must be one of {', '.join(ANSWERS)}")
-    if name == "model_filename" and not (value.endswith(".pt") and _WORD.fullmatch(value.removesuffix(".pt"))):
-        raise RefusedError("model_filename must be the name of a file of weights, without folders")
-    if name in {"label_tag", "run_id", "logging"} and not _WORD.fullmatch(value):
-        raise RefusedError(f"{name} must be one word")

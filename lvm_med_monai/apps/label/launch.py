@@ -6,7 +6,7 @@ import errno
 import importlib.util
 import json
 import os
-import signal
+import shutil
 import socket
 import sys
 import tempfile
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lvm_med_monai.apps.label.studies import EXTENSIONS
+from lvm_med_monai.apps.label.workspace import RECEIVED
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Addresses that only this machine reaches."""
@@ -70,7 +71,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """Variables that MONAI Label reads, all files inside the workspace."""
     workspace = settings.app.parent
     return {
-        "TMPDIR": str(workspace / "received"),
+        "TMPDIR": str(workspace / RECEIVED),
         "MONAI_LABEL_SESSION_PATH": str(workspace / "sessions"),
         "MONAI_LABEL_DICOMWEB_CACHE_PATH": str(workspace / "dicomweb"),
         "MONAI_LABEL_DICOMWEB_SEARCH_FILTER": json.dumps({"Modality": settings.modality}),
@@ -93,22 +94,28 @@ def command(settings: Settings) -> list[str]:
 
 
 def serve(settings: Settings) -> int:
-    """Run the server until it is stopped.
+    """Run the server until it is stopped; what single requests left in the workspace is removed before and after.
 
     Returns:
         0 when it was stopped; MONAI Label's own status if it could not start.
     """
     variables = environment(settings)
+    shutil.rmtree(variables["TMPDIR"], ignore_errors=True)
     for name in ("TMPDIR", "MONAI_LABEL_SESSION_PATH", "MONAI_LABEL_DICOMWEB_CACHE_PATH"):
         Path(variables[name]).mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.update({name: value for name, value in variables.items() if name == "TMPDIR" or name not in os.environ})
     os.environ.setdefault("PYTHONPATH", "")
     # programs of this environment (itkimage2segimage) are found although it may not be activated
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that a temporary workspace is removed
     tempfile.tempdir = None  # forget the folder that was chosen before TMPDIR was set
     from monailabel.main import Main
 
+    from lvm_med_monai.apps.label.server.stopping import stop_workers
+
     label = Main()
-    label.action_start_server(label.args_parser().parse_args(command(settings)))
+    try:
+        label.action_start_server(label.args_parser().parse_args(command(settings)))
+    finally:
+        stop_workers()
+        shutil.rmtree(variables["TMPDIR"], ignore_errors=True)
     return 0

@@ -39,9 +39,11 @@ def segments_for(present: Sequence[int], given: Sequence[Mapping[str, Any]] | No
         given: what a client sent: ``name``, and ``idx`` or not.
 
     Raises:
-        ValueError: a value has no entry.
+        ValueError: a value has no entry, or what was sent is no list of entries.
     """
-    entries = list(given or [])
+    entries = given or []
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise ValueError("label_info must be a list of objects, with name and idx for each")
     by_value = {int(entry["idx"]): entry for entry in entries if entry.get("idx") is not None}
     if not by_value:
         by_value = dict(enumerate(entries, start=1))

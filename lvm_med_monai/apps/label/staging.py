@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lvm_med_monai.apps.label.origin import check_origin, fingerprint, note_origin
 from lvm_med_monai.bundles.contract import LABEL_TASKS
 from lvm_med_monai.bundles.package import package
 
@@ -72,7 +73,8 @@ def choose(names: Sequence[str], collection: Path, weights: Mapping[str, Path]) 
 def stage(choices: Sequence[Choice], app: Path, overlays: Sequence[str] = ()) -> None:
     """Make the folder that MONAI Label is started with: copies of bundles, weights checked, and ``main.py``.
 
-    A bundle that the folder holds already stays as it is, with what it has learnt.
+    A bundle that the folder holds already stays as it is, with what it has learnt, if it was copied from the same
+    configurations, weights and overlays.
 
     Args:
         choices: what `choose` found.
@@ -80,22 +82,39 @@ def stage(choices: Sequence[Choice], app: Path, overlays: Sequence[str] = ()) ->
         overlays: overlays that the weights of `Choice.weights` were trained with, such as ``demo.json``.
 
     Raises:
-        ValueError: weights do not fit; no bundle is copied half.
+        ValueError: weights do not fit (no bundle is copied half), or the folder's copy was made from something else.
     """
     for choice in choices:
         target = app / "model" / choice.name
+        weights = choice.weights or choice.folder / "models" / "model.pt"
+        used = overlays if choice.weights is not None else ()
+        origin = fingerprint(choice.folder, weights, used)
         if target.exists():
+            check_origin(target, origin)
             continue
-        if choice.weights is not None:
-            package(choice.folder, target, choice.weights, overlays)
-        else:
-            package(choice.folder, target, choice.folder / "models" / "model.pt")
+        package(choice.folder, target, weights, used)
+        note_origin(target, origin)
     (app / MAIN).write_text(_MAIN_TEXT, encoding="utf-8")
 
 
-def remove_staged(app: Path) -> None:
-    """Remove copies of bundles, and with them what they have learnt."""
-    shutil.rmtree(app, ignore_errors=True)
+def stage_afresh(choices: Sequence[Choice], app: Path, overlays: Sequence[str] = ()) -> None:
+    """`stage` into a new folder that takes the place of ``app`` when all is copied; until then ``app`` stays.
+
+    Raises:
+        ValueError: weights do not fit.
+    """
+    draft, old = app.with_name(f"{app.name}.new"), app.with_name(f"{app.name}.old")
+    for folder in (draft, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        stage(choices, draft, overlays)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    if app.exists():
+        app.rename(old)
+    draft.rename(app)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_embedding(choices: Sequence[Choice]) -> None:

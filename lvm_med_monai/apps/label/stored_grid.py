@@ -61,3 +61,23 @@ def onto_stored_grid(
     if np.abs(corners @ (moved - stored).T).max() > TOLERANCE_MM:
         raise ValueError("the answer lies on another grid than the image: its axes do not run along the file's")
     return turned, np.asarray(stored, dtype=np.float64)
+
+
+def stored_slice(
+    index: int, depth: int, affine: NDArray[np.floating], stored: NDArray[np.floating] | None
+) -> tuple[int, int]:
+    """Where a slice lies in the file.
+
+    Args:
+        index: place of the slice along the last axis of ``affine``.
+        depth: number of slices.
+        affine: (4, 4) of the slices as they were read, to RAS mm.
+        stored: (4, 4) of the file; None for a picture.
+
+    Returns:
+        The file's axis that runs across the slices, and the slice's index along it.
+    """
+    if stored is None:
+        return 2, index
+    axis, direction = ornt_transform(io_orientation(affine), io_orientation(stored))[2]
+    return int(axis), index if direction > 0 else depth - 1 - index

@@ -52,14 +52,25 @@ def check_studies(studies: str) -> str:
     return str(folder.resolve())
 
 
+def id_and_end(file: str) -> tuple[str, str]:
+    """Id of an image, and the end of its file's name, which may be in capitals; no end if it is none of `EXTENSIONS`.
+
+    Example:
+        >>> id_and_end("J. Doe.NII.gz")
+        ('J. Doe', '.NII.gz')
+    """
+    end = next((end for end in EXTENSIONS if file.lower().endswith(end)), "")
+    return (file[: -len(end)], file[-len(end) :]) if end else (file, "")
+
+
 def _check_ids(names: Sequence[str]) -> None:
     """MONAI Label offers one of several files with an id, and says nothing of the others."""
     by_id: dict[str, str] = {}
     for name in names:
-        end = next(end for end in EXTENSIONS if name.lower().endswith(end))
-        other = by_id.setdefault(name[: -len(end)], name)
+        image, _ = id_and_end(name)
+        other = by_id.setdefault(image, name)
         if other != name:
-            raise ValueError(f"{other} and {name} have one id, {name[: -len(end)]!r}: rename one")
+            raise ValueError(f"{other} and {name} have one id, {image!r}: rename one")
 
 
 def _ask(server: str) -> None:

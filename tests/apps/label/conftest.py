@@ -17,8 +17,17 @@ from tests.bundles.samples.segmentation import scans
 sys.path.insert(0, str(Path(__file__).parent))
 HAS_LABEL = importlib.util.find_spec("monailabel") is not None
 DATA = Path(__file__).resolve().parents[3] / "demo_data"
-NEED_LABEL = ["test_server.py", "test_stock_app.py", "test_dicomweb.py", "test_dicomweb_series.py", "test_requests.py"]
-"""They start MONAI Label's server; test_environment.py says so when they are left out."""
+NEED_LABEL = [
+    "test_server.py",
+    "test_stock_app.py",
+    "test_dicomweb.py",
+    "test_dicomweb_series.py",
+    "test_requests.py",
+    "test_stopping.py",
+    "test_strategy.py",
+    "test_training.py",
+]
+"""They use MONAI Label; test_environment.py says so when they are left out."""
 collect_ignore = [] if HAS_LABEL else NEED_LABEL
 
 

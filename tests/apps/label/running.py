@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -31,26 +32,44 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(arguments: Sequence[str], address: str, log: Path, cwd: Path = ROOT) -> Iterator[str]:
-    """Start a program, wait until its address answers, stop it at the end."""
+def running(
+    arguments: Sequence[str],
+    address: str,
+    log: Path,
+    cwd: Path = ROOT,
+    temporary: Path | None = None,
+    stop: signal.Signals = signal.SIGTERM,
+) -> Iterator[str]:
+    """Start a program, wait until its address answers, stop it by a signal at the end.
+
+    With a folder for its temporary files it must stop with status 0 and leave none there.
+    """
     variables = {**os.environ, **OFFLINE, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    if temporary is not None:
+        temporary.mkdir()
+        variables["TMPDIR"] = str(temporary)
     with log.open("w") as output:
         program = subprocess.Popen(arguments, cwd=cwd, env=variables, stdout=output, stderr=subprocess.STDOUT)
         try:
             _await(address, program, log)
             yield address
         finally:
-            program.terminate()
+            program.send_signal(stop)
             program.wait(timeout=60)
+    if temporary is not None:
+        assert program.returncode == 0, log.read_text()[-3000:]
+        assert not [path for path in temporary.rglob("*") if path.is_file() or path.name.startswith("monailabel-")]
 
 
 @contextmanager
-def label_server(arguments: Sequence[str], log: Path, port: int | None = None) -> Iterator[str]:
-    """Start our MONAI Label; yields its address."""
+def label_server(
+    arguments: Sequence[str], log: Path, port: int | None = None, stop: signal.Signals = signal.SIGTERM
+) -> Iterator[str]:
+    """Start our MONAI Label; yields its address. It must stop in order and leave nothing behind."""
     port = port or free_port()
     command = [sys.executable, "-m", "lvm_med_monai.apps.label", "--port", str(port), *arguments]
     address = f"http://127.0.0.1:{port}"
-    with running(command, f"{address}/info/", log):
+    with running(command, f"{address}/info/", log, temporary=log.parent / f"tmp-{port}", stop=stop):
         yield address
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lvm_med_monai.apps.label import __main__ as program
-from lvm_med_monai.apps.label.guard import RefusedError, check_parameters, is_own_page, lies_inside
+from lvm_med_monai.apps.label.guard import is_own_page, lies_inside
 from lvm_med_monai.apps.label.launch import check_port
 from lvm_med_monai.apps.label.pictures import as_eight_bits, fits_eight_bits
 from lvm_med_monai.apps.label.staging import choose
@@ -48,13 +48,6 @@ def test_where_a_path_leads(tmp_path: Path) -> None:
     (tmp_path / "in" / "link").symlink_to(tmp_path / "out")
     assert lies_inside(tmp_path / "in" / "a", [tmp_path / "out", tmp_path / "in"])
     assert not lies_inside(tmp_path / "in" / "link", [tmp_path / "in"])
-
-
-@pytest.mark.parametrize("request_", [{"skip_writer": True}, {"device": 5}, {"device": ["cpu"]}], ids=str)
-def test_parameters_that_leave_no_answer(request_: dict[str, object]) -> None:
-    with pytest.raises(RefusedError):
-        check_parameters(request_)
-    check_parameters({"skip_writer": False, "device": "cpu"})
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from lvm_med_monai.apps.label import __main__ as program, launch
 from lvm_med_monai.apps.label.launch import Settings, check_port, command, environment
 from lvm_med_monai.apps.label.staging import choose, stage
 from lvm_med_monai.apps.label.studies import check_studies
+from lvm_med_monai.apps.label.workspace import LOCK
 
 LINEAR = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 1}
 NAME = "tiny_segmentation"
@@ -95,6 +96,7 @@ def test_without_a_workspace_nothing_stays(tmp_path: Path, images: Path, served:
         (["--bundles", "bare_segmentation", "--weights", "bare_segmentation={junk}"], "does not fit"),
         (["--bundles", NAME, "--weights", f"{NAME}={{fine}}", "--overlay", "wide.json"], "does not fit"),
         (["--bundles", NAME, "--weights", f"{NAME}={{fine}}", "--overlay", "absent.json"], "does not exist"),
+        (["--bundles", NAME, "--overlay", "wide.json"], "give --weights NAME=FILE too"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -118,7 +120,73 @@ def test_wrong_bundles(
     assert program.main([*common, *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not served
-    assert not [path for path in workspace.rglob("*") if path.is_file() and path.name != "main.py"]
+    assert not [path for path in workspace.rglob("*") if path.is_file() and path.name not in ("main.py", LOCK)]
+
+
+@pytest.fixture
+def annotation(tmp_path: Path, images: Path, served: list[Settings]) -> list[str]:
+    """Arguments of a server whose workspace holds a copy that has learnt."""
+    bundle(tmp_path / "bundles")
+    for name, seed in (("first", 1), ("second", 2)):
+        torch.manual_seed(seed)
+        torch.save(torch.nn.Linear(2, 1).state_dict(), tmp_path / f"{name}.pt")
+    torch.save({"other": torch.zeros(1)}, tmp_path / "junk.pt")
+    common = ["--studies", str(images), "--collection", str(tmp_path / "bundles"), "--port", "0", "--bundles", NAME]
+    arguments = [*common, "--workspace", str(tmp_path / "workspace")]
+    assert program.main([*arguments, "--weights", f"{NAME}={tmp_path / 'first.pt'}"]) == 0
+    learnt_by(tmp_path).write_bytes(b"learnt")
+    return arguments
+
+
+def learnt_by(folder: Path) -> Path:
+    return folder / "workspace" / "app" / "model" / NAME / "models" / "model.pt"
+
+
+def test_the_same_command_goes_on_with_what_was_learnt(tmp_path: Path, annotation: list[str]) -> None:
+    assert program.main([*annotation, "--weights", f"{NAME}={tmp_path / 'first.pt'}"]) == 0
+    assert learnt_by(tmp_path).read_bytes() == b"learnt"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--weights", f"{NAME}={{0}}/second.pt"],
+        ["--weights", f"{NAME}={{0}}/first.pt", "--overlay", "wide.json"],
+        [],
+    ],
+    ids=["weights", "overlay", "own weights"],
+)
+def test_other_weights_are_not_left_out_without_a_word(
+    tmp_path: Path,
+    annotation: list[str],
+    served: list[Settings],
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+) -> None:
+    served.clear()
+    assert program.main([*annotation, *(text.format(tmp_path) for text in arguments)]) == 2
+    assert "--fresh to forget that" in capsys.readouterr().err
+    assert not served
+    assert learnt_by(tmp_path).read_bytes() == b"learnt"
+
+
+def test_a_bundle_that_was_packaged_again_is_not_left_out(tmp_path: Path, annotation: list[str]) -> None:
+    file = tmp_path / "bundles" / NAME / "configs" / "inference.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "threshold": 0.4}))
+    arguments = [*annotation, "--weights", f"{NAME}={tmp_path / 'first.pt'}"]
+    assert program.main(arguments) == 2
+    assert program.main([*arguments, "--fresh"]) == 0
+    assert json.loads((tmp_path / f"workspace/app/model/{NAME}/configs/inference.json").read_text())["threshold"] == 0.4
+
+
+def test_a_fresh_start_that_fails_forgets_nothing(tmp_path: Path, annotation: list[str]) -> None:
+    assert program.main([*annotation, "--fresh", "--weights", f"{NAME}={tmp_path / 'junk.pt'}"]) == 2
+    assert learnt_by(tmp_path).read_bytes() == b"learnt"
+    assert program.main([*annotation, "--fresh", "--weights", f"{NAME}={tmp_path / 'second.pt'}"]) == 0
+    known = torch.load(tmp_path / "second.pt", weights_only=True)
+    served = torch.load(learnt_by(tmp_path), weights_only=True)
+    assert all(torch.equal(served[key], known[key]) for key in known)
+    assert sorted(path.name for path in (tmp_path / "workspace").iterdir()) == ["app", LOCK]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -17,6 +20,7 @@ from tests.apps.label.known import brighter_than_half
 
 MODEL = "abdominal_organ_ct_segmentation"
 ROOT_UID = "1.2.826.0.1.3680043.8.498.77"
+PATIENT = "Roe-4711"
 REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
 pytestmark = [
     pytest.mark.slow,
@@ -53,10 +57,14 @@ def uid_of(case: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def annotating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("orthanc")
+
+
+@pytest.fixture(scope="module")
+def annotating(folder: Path) -> Iterator[str]:
     """MONAI Label on an Orthanc that holds one series a case."""
-    folder = tmp_path_factory.mktemp("orthanc")
-    files = complete_series(DATA / "abdomen_ct_dicom" / "series", folder / "series")[:4]
+    files = complete_series(DATA / "abdomen_ct_dicom" / "series", folder / "series", PATIENT)[:4]
     bundle = brighter_than_half(folder, MODEL)
     with orthanc_server(folder) as address:
         for case in CASES:
@@ -67,6 +75,18 @@ def annotating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         arguments = ["--studies", f"{address}/dicom-web", "--bundles", str(bundle)]
         with label_server(arguments, folder / "label.txt") as label:
             yield label
+        assert PATIENT not in (folder / "label.txt").read_text()
+
+
+def remaining(folder: Path) -> list[str]:
+    """Images that stay among the temporary files of a running server, which removes them after its answer."""
+    ends = (".dcm", ".nii.gz", ".nrrd", ".png")
+    end = time.monotonic() + 10
+    while True:
+        found = [path.name for path in folder.glob("tmp-*/monailabel-*/received/**/*") if path.name.endswith(ends)]
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(0.1)
 
 
 def ask(server: str, case: str) -> requests.Response:
@@ -96,3 +116,42 @@ def test_other_series_are_refused(annotating: str, case: str, status: int, reaso
     answer = ask(annotating, case)
     assert answer.status_code == status, answer.text
     assert reason in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("names", "status"),
+    [
+        ([{"name": "liver", "idx": 1}], 200),
+        ([{"name": "spleen", "idx": 2}], 422),
+        ([5], 422),
+        ([{"name": "liver", "idx": 1, "color": 5}], 422),
+    ],
+    ids=["named", "not named", "no objects", "no colour"],
+)
+def test_no_copy_is_left_behind(annotating: str, folder: Path, tmp_path: Path, names: list[Any], status: int) -> None:
+    answer = requests.post(
+        f"{annotating}/infer/{MODEL}?image={uid_of('whole')}&output=dicom_seg",
+        data={"params": json.dumps({"label_info": names})},
+        timeout=120,
+    )
+    assert answer.status_code == status, answer.text
+    if status == 200:
+        (tmp_path / "seg.dcm").write_bytes(answer.content)
+        assert pydicom.dcmread(tmp_path / "seg.dcm").Modality == "SEG"
+    assert remaining(folder) == []
+
+
+def test_what_is_sent_and_refused_is_not_kept(annotating: str, folder: Path) -> None:
+    answer = requests.post(f"{annotating}/infer/{MODEL}", files={"file": ("a.nii.gz", b"junk")}, timeout=120)
+    assert answer.status_code == 422, answer.text
+    sent = requests.put(f"{annotating}/datastore/image?image=a", files={"file": ("a.nii.gz", b"junk")}, timeout=60)
+    assert (sent.status_code, "send them there" in sent.text) == (404, True)
+    assert remaining(folder) == []
+
+
+def test_clients_and_the_log_are_not_told_the_patient(annotating: str) -> None:
+    chosen = requests.post(f"{annotating}/activelearning/first", json={}, timeout=120)
+    assert chosen.status_code == 200, chosen.text
+    assert PATIENT not in chosen.text
+    noted = requests.get(f"{annotating}/datastore/?output=all", timeout=60)
+    assert PATIENT not in noted.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from io import BytesIO
@@ -217,6 +218,12 @@ def test_only_probabilities_have_an_uncertainty(server: str, model: str, status:
         ({"image": None}, 404, "name of one image"),
         ({"skip_writer": True}, 404, "skip_writer"),
         ({"device": 5}, 404, "device must be text"),
+        ({"device": "$print(1)"}, 404, "device must be text"),
+        ({"image_meta_dict": {}}, 404, "set by the server alone"),
+        ({"pred": [1]}, 404, "set by the server alone"),
+        ({"model_filename": []}, 404, "model_filename is empty"),
+        ({"model_filename": "nope.pt"}, 404, "there are: model.pt"),
+        ({"model_filename": ["nope.pt"]}, 404, "there are: model.pt"),
         ({"result_dtype": "junk"}, 422, "junk"),
     ],
     ids=str,
@@ -225,6 +232,45 @@ def test_parameters_that_mean_nothing(server: str, params: Any, status: int, rea
     answer = ask(server, SKIN, "half", params=params)
     assert answer.status_code == status, answer.text
     assert reason in answer.json()["detail"]
+
+
+def test_weights_that_are_there_may_be_named(server: str, tmp_path: Path) -> None:
+    for name in ("model.pt", ["model.pt"]):
+        assert share(ask(server, SKIN, "half", params={"model_filename": name}), tmp_path) == pytest.approx(
+            0.5, abs=0.02
+        )
+
+
+CODE = "cpu') if not __import__('os').system('touch {0}') else torch.device('cpu"
+
+
+@pytest.mark.parametrize("path", ["/train/{0}", "/batch/infer/{0}", "/activelearning/diverse_uncertain"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("device", CODE), ("device", "$__import__('os').system('touch {0}')"), ("device", ["cpu"])]
+)
+def test_parameters_are_no_code(server: str, tmp_path: Path, path: str, name: str, value: Any) -> None:
+    value = value.format(tmp_path / "run") if isinstance(value, str) else value
+    answer = requests.post(server + path.format(SKIN), json={"model": SKIN, name: value}, timeout=60)
+    assert (answer.status_code, "device must be text" in answer.text) == (404, True), answer.text
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"tracking": "mlflow", "tracking_uri": "http://127.0.0.1:9"}, "tracking is switched off"),
+        ({"max_epochs": "$print(1)"}, "max_epochs must be"),
+        ({"bundle_path": "/tmp"}, "set by the server alone"),
+        ({"gpus": [0]}, "gpus must be"),
+        ({"model_filename": "nope.pt"}, "there are: model.pt"),
+        ({"model": EYES}, "no model that learns"),
+    ],
+    ids=str,
+)
+def test_a_training_is_refused_before_it_starts(server: str, params: dict[str, Any], reason: str) -> None:
+    answer = requests.post(f"{server}/train/{SKIN}", json=params, timeout=60)
+    assert (answer.status_code, reason in answer.text) == (404, True), answer.text
+    assert requests.get(f"{server}/train/", timeout=60).status_code == 404, "a task was started"
 
 
 @pytest.mark.parametrize(
@@ -237,12 +283,84 @@ def test_parameters_that_mean_nothing(server: str, params: Any, status: int, rea
         ("get", "/proxy/dicom/wado/studies", 502, "Invalid URL"),
         ("delete", "/datastore/image?id=absent", 404, "no image"),
         ("put", "/datastore/image/info?image=absent", 404, "not found"),
+        ("put", f"/datastore/?image={'a' * 300}", 404, "at most 200 bytes"),
+        pytest.param(
+            *("get", "/logs/gpu", 404, "nvidia-smi is not there"),
+            marks=pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there is an nvidia-smi"),
+        ),
     ],
 )
 def test_requests_without_an_answer(server: str, method: str, path: str, status: int, reason: str) -> None:
     answer = requests.request(method, server + path, timeout=60)
     assert answer.status_code == status, answer.text
     assert reason in answer.json()["detail"]
+
+
+def picture(value: int) -> bytes:
+    file = BytesIO()
+    Image.fromarray(np.full((20, 30), value, dtype=np.uint8)).save(file, format="png")
+    return file.getvalue()
+
+
+def send(server: str, name: str, value: int, image: str | None = None) -> requests.Response:
+    file = {"file": (name, picture(value))}
+    return requests.put(f"{server}/datastore/image", params={"image": image} if image else {}, files=file, timeout=60)
+
+
+@pytest.mark.parametrize("text", ["[1]", "5", '"x"'])
+@pytest.mark.parametrize(
+    ("path", "file", "field"),
+    [
+        ("image?image=new", "file", "params"),
+        ("label?image=half", "label", "params"),
+        ("image/info?image=half", "", "info"),
+        ("label/info?label=half&tag=final", "", "info"),
+    ],
+)
+def test_notes_must_be_an_object(server: str, path: str, file: str, field: str, text: str) -> None:
+    files = {file: ("x.png", picture(1))} if file else None
+    answer = requests.put(f"{server}/datastore/{path}", data={field: text}, files=files, timeout=60)
+    assert (answer.status_code, "must be JSON objects" in answer.text) == (404, True), answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "field"),
+    [
+        ("put", "/datastore/image", "file"),
+        ("put", "/datastore/label?image=half", "label"),
+        ("put", "/session/", "files"),
+        ("post", f"/infer/{SKIN}", "file"),
+    ],
+)
+def test_a_file_whose_name_cannot_be_stored(server: str, method: str, path: str, field: str) -> None:
+    files = {field: (f"{'a' * 300}.png", picture(1))}
+    answer = requests.request(method, server + path, files=files, timeout=60)
+    assert (answer.status_code, "at most 200 bytes" in answer.text) == (404, True), answer.text
+
+
+def test_an_image_is_called_as_its_whole_file(server: str, images: Path) -> None:
+    for name, value in (("J. Doe.png", 10), ("J. Roe.PNG", 200)):
+        answer = send(server, name, value)
+        assert (answer.status_code, answer.json()) == (200, {"image": name[:-4]})
+        assert np.asarray(Image.open(images / name)).max() == value
+        assert requests.delete(f"{server}/datastore/image?id={name[:-4]}", timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["sent.png", "sent.PNG", "sent.tif", "sent.jpg"])
+def test_an_image_does_not_take_the_place_of_another(server: str, images: Path, name: str) -> None:
+    before = send(server, "sent.png", 10)
+    assert before.status_code in (200, 409), before.text
+    for answer in (send(server, name, 200), send(server, "other.png", 200, image="sent")):
+        assert (answer.status_code, "there is an image of the id 'sent'" in answer.text) == (409, True)
+    assert [path.name for path in images.glob("sent.*")] == ["sent.png"]
+    assert np.asarray(Image.open(images / "sent.png")).max() == 10
+
+
+def test_an_image_does_not_get_the_label_of_another(server: str, images: Path) -> None:
+    (images / "labels" / "final" / "gone.png").write_bytes(picture(1))
+    answer = send(server, "gone.png", 10)
+    assert (answer.status_code, "there is a label of the id 'gone'" in answer.text) == (409, True)
+    assert not (images / "gone.png").exists()
 
 
 def test_training_does_not_clip_a_deep_picture(server: str, images: Path) -> None:

@@ -56,3 +56,9 @@ def test_a_client_may_describe_a_segment_itself() -> None:
 def test_colours_are_whole_numbers() -> None:
     colour = segments_for([1], [{"name": "x", "color": [1.0, 2.0, 3.0, 255]}])[0]["segmentAttribute"]
     assert colour["recommendedDisplayRGBValue"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("given", [{"name": "liver"}, [1], "liver"], ids=str)
+def test_what_is_no_list_of_entries(given: Any) -> None:
+    with pytest.raises(ValueError, match="label_info must be a list of objects"):
+        segments_for([1], given)

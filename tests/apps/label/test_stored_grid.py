@@ -11,7 +11,8 @@ import pytest
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 from PIL import Image
 
-from lvm_med_monai.apps.label.stored_grid import onto_stored_grid, stored_affine
+from lvm_med_monai.apps.label.stored_grid import onto_stored_grid, stored_affine, stored_slice
+from lvm_med_monai.slices import SliceReader
 
 STORED = np.array([[1.2, 0.1, 0, -30], [-0.1, 1.5, 0.2, 12], [0, -0.2, 3, 5], [0, 0, 0, 1]])
 MASK = np.arange(3 * 4 * 5).reshape(3, 4, 5)
@@ -65,3 +66,22 @@ def test_the_affine_of_an_nrrd_file(tmp_path: Path) -> None:
     expected = np.diag([-1.0, -2.0, 3.0, 1.0])
     expected[:3, 3] = [-10, -20, 30]
     np.testing.assert_allclose(stored_affine(tmp_path / "c.nrrd"), expected)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+@pytest.mark.parametrize("flips", list(product([1, -1], repeat=3)), ids=str)
+def test_a_slice_is_found_in_the_file(tmp_path: Path, order: tuple[int, ...], flips: tuple[int, ...]) -> None:
+    values = np.zeros((12, 14, 6), np.float32)
+    values[..., 1] = 100
+    image = nibabel.Nifti1Image(values, np.diag([1.0, 1.0, 5.0, 1.0])).as_reoriented(np.column_stack([order, flips]))
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    reader = SliceReader()
+    read, meta = reader.get_data(reader.read(tmp_path / "a.nii.gz"))
+    bright = int(read.mean(axis=(0, 1)).argmax())
+    axis, index = stored_slice(bright, read.shape[2], meta["affine"], stored_affine(tmp_path / "a.nii.gz"))
+    assert image.shape[axis] == 6
+    assert np.asarray(image.dataobj).take(index, axis).min() == 100
+
+
+def test_a_picture_is_its_only_slice() -> None:
+    assert stored_slice(0, 1, np.eye(4), None) == (2, 0)

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from fastapi import HTTPException
 from monailabel.config import settings
-from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
@@ -22,19 +21,25 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
+from monailabel.utils.others.generic import device_map
 
 from lvm_med_monai import __version__
-from lvm_med_monai.apps.label.guard import RefusedError, check_inside, check_known, check_parameters
+from lvm_med_monai.apps.label.guard import RefusedError, check_inside, check_known
+from lvm_med_monai.apps.label.parameters import check_batch, check_parameters, check_training
 from lvm_med_monai.apps.label.server.datastore import StudiesDatastore
+from lvm_med_monai.apps.label.server.dicomweb import SeriesDatastore
 from lvm_med_monai.apps.label.server.infer import UNREADABLE, infer_tasks, root_of
 from lvm_med_monai.apps.label.server.strategy import DiverseUncertain
 from lvm_med_monai.apps.label.server.train import BundleTraining
 from lvm_med_monai.apps.label.staging import EMBEDDING, UNCERTAIN, task_of
 from lvm_med_monai.apps.label.studies import is_dicomweb
+from lvm_med_monai.apps.label.workspace import RECEIVED, remove_older
 
 _log = logging.getLogger(__name__)
 UID = re.compile(r"[0-9.]{1,64}")
 """A DICOM identifier."""
+MEANINGLESS = (TypeError, LookupError, AttributeError)
+"""What an answer ends with if a parameter of the request has another type or length than the model takes."""
 TRAINABLE = ("segmentation",)
 """Tasks whose labels MONAI Label keeps as masks: it has no place for classes, and stores boxes in mm of 3D Slicer."""
 
@@ -111,8 +116,7 @@ class LabelApp(MONAILabelApp):
         """
         store = datastore or self.datastore()
         try:
-            check_known("model", request.get("model"), self._infers)
-            check_parameters(request)
+            self._check_request(request, "model", self._infers)
             self._check_image(request.get("image"), store)
             if isinstance(request.get("label"), str) and os.sep in request["label"]:
                 check_inside(request["label"], self._received())
@@ -120,7 +124,7 @@ class LabelApp(MONAILabelApp):
             raise HTTPException(404, detail=str(error)) from error
         try:
             result: dict[str, Any] = super().infer(request, datastore)
-        except (*UNREADABLE, TypeError) as error:  # TypeError: a parameter of the request has another type
+        except (*UNREADABLE, *MEANINGLESS) as error:
             raise HTTPException(422, detail=root_of(error)) from error
         self._keep_classes(request, result, store)
         return result
@@ -149,7 +153,7 @@ class LabelApp(MONAILabelApp):
         """
         try:
             check_known("strategy", request.get("strategy"), self._strategies)
-            check_parameters(request)
+            check_parameters(request, list(device_map()))
             return super().next_sample(request)
         except RefusedError as error:
             raise HTTPException(404, detail=str(error)) from error
@@ -176,11 +180,38 @@ class LabelApp(MONAILabelApp):
             HTTPException: the request names what it may not.
         """
         try:
-            check_known("model that learns", request.get("model"), self._trainers)
-            check_parameters(request)
+            self.check_task("train", request)
         except RefusedError as error:
             raise HTTPException(404, detail=str(error)) from error
         return super().train(request)
+
+    def check_task(self, method: str, request: Mapping[str, Any]) -> None:
+        """Refuse what ``method`` (``train``, ``batch_infer`` or ``scoring``) may not be asked, before it starts.
+
+        Raises:
+            RefusedError: the request names what it may not.
+        """
+        if method == "train":
+            self._check_request(request, "model that learns", self._trainers)
+            check_training(request)
+        elif method == "batch_infer":
+            self._check_request(request, "model", self._infers)
+            check_batch(request)
+
+    def cleanup_sessions(self) -> None:
+        """Forget sessions that expired, and files of requests that failed; MONAI Label asks every few minutes."""
+        super().cleanup_sessions()
+        remove_older(Path(self.app_dir).parent / RECEIVED)
+
+    @staticmethod
+    def _check_request(request: Mapping[str, Any], what: str, tasks: Mapping[str, Any]) -> None:
+        name = request.get("model")
+        check_known(what, name, tasks)
+        check_parameters(request, list(device_map()))
+        files = request.get("model_filename", [])
+        weights = [file.name for file in (Path(tasks[str(name)].bundle_path) / "models").glob("*.pt")]
+        for file in files if isinstance(files, list) else [files]:
+            check_known("file of weights", file, weights)
 
     def _check_image(self, image: Any, store: Datastore) -> None:
         if not isinstance(image, str):
@@ -217,6 +248,6 @@ def _holds(store: Datastore, image: str) -> bool:
     """Whether the studies have an image; of a DICOMweb server MONAI Label remembers for hours what it listed once."""
     if image in store.list_images():
         return True
-    if not isinstance(store, DICOMWebDatastore) or not UID.fullmatch(image):
+    if not isinstance(store, SeriesDatastore) or not UID.fullmatch(image):
         return False
     return bool(store._client.search_for_series(search_filters={**store._search_filter, "SeriesInstanceUID": image}))

@@ -6,10 +6,12 @@ import os
 from collections.abc import Collection
 from urllib.parse import parse_qsl, unquote
 
-import monailabel.datastore.dicom
+import monailabel.endpoints.datastore
 import monailabel.endpoints.infer
+import monailabel.endpoints.session
 from monailabel.app import app as label_app
 from monailabel.config import settings
+from monailabel.utils.async_tasks.task import AsyncTask
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -19,8 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lvm_med_monai.apps.label.guard import RefusedError, check_address, is_own_page
 from lvm_med_monai.apps.label.launch import LOOPBACK
 from lvm_med_monai.apps.label.server.dicom_seg import mask_to_dicom_seg
-from lvm_med_monai.apps.label.server.dicom_series import checked_dicom_to_nifti
-from lvm_med_monai.apps.label.server.endpoints import checked_inference, explain_errors
+from lvm_med_monai.apps.label.server.endpoints import checked_inference, checked_session, checked_task, explain_errors
+from lvm_med_monai.apps.label.server.uploads import added_image, noted_image, noted_label, saved_label
 
 
 class AddressGuard:
@@ -66,10 +68,13 @@ def _guarded() -> ASGIApp:
     return TrustedHostMiddleware(guarded, allowed_hosts=[*LOOPBACK, "[::1]"] if host in LOOPBACK else ["*"])
 
 
-# MONAI Label names the segments of a DICOM SEG by their position among those that are not empty
 monailabel.endpoints.infer.nifti_to_dicom_seg = mask_to_dicom_seg
-monailabel.datastore.dicom.nifti_to_dicom_seg = mask_to_dicom_seg
-monailabel.datastore.dicom.dicom_to_nifti = checked_dicom_to_nifti
 monailabel.endpoints.infer.run_inference = checked_inference
+monailabel.endpoints.datastore.add_image = added_image
+monailabel.endpoints.datastore.save_label = saved_label
+monailabel.endpoints.datastore.update_image_info = noted_image
+monailabel.endpoints.datastore.update_label_info = noted_label
+monailabel.endpoints.session.create_session = checked_session
+AsyncTask.run = staticmethod(checked_task)
 explain_errors(label_app)
 app = _guarded()

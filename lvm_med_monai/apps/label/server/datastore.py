@@ -6,12 +6,13 @@ import logging
 import os
 from collections.abc import Sequence
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 from monailabel.datastore.local import LocalDatastore
 
-from lvm_med_monai.apps.label.guard import RefusedError, check_inside, lies_inside
-from lvm_med_monai.apps.label.studies import EXTENSIONS
+from lvm_med_monai.apps.label.guard import RefusedError, TakenError, check_inside, lies_inside
+from lvm_med_monai.apps.label.studies import EXTENSIONS, id_and_end
 
 _log = logging.getLogger(__name__)
 
@@ -48,12 +49,15 @@ class StudiesDatastore(LocalDatastore):
 
         Raises:
             RefusedError: it would not be served, or a link stands in its place.
+            TakenError: there is an image, or a label, of that id.
         """
-        name, end = self._to_id(os.path.basename(image_filename))
-        if end.lower() not in EXTENSIONS:
+        name, end = id_and_end(os.path.basename(image_filename))
+        if not end:
             raise RefusedError(f"the name of an image must end in one of {', '.join(EXTENSIONS)}")
-        check_inside(os.path.join(self._datastore.image_path(), (image_id or name) + end), [self._datastore_path])
-        return str(super().add_image(image_id, image_filename, image_info))
+        chosen = image_id or name
+        check_inside(os.path.join(self._datastore.image_path(), chosen + end), [self._datastore_path])
+        self._check_free(chosen)
+        return str(super().add_image(chosen, image_filename, image_info))
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Keep a label.
@@ -75,10 +79,18 @@ class StudiesDatastore(LocalDatastore):
             raise RefusedError(f"there is no image {image_id!r} in the studies")
         super().remove_image(image_id)
 
+    def _check_free(self, image: str) -> None:
+        """Files count, not notes, which may be late."""
+        labels = Path(self._datastore.label_path(None))
+        for folder in (Path(self._datastore.image_path()), *(path for path in labels.iterdir() if path.is_dir())):
+            if any(self._to_id(path.name)[0] == image for path in folder.iterdir() if path.is_file()):
+                what = "a label" if folder.is_relative_to(labels) else "an image"
+                raise TakenError(f"there is {what} of the id {image!r}: give another id, or remove it first")
+
     def _to_id(self, file: str) -> tuple[str, str]:
         """Name and end, which may be in capitals."""
-        end = next((end for end in EXTENSIONS if file.lower().endswith(end)), "")
-        return (file[: -len(end)], file[-len(end) :]) if end else super()._to_id(file)
+        name, end = id_and_end(file)
+        return (name, end) if end else super()._to_id(file)
 
     def _list_files(self, path: str, patterns: Sequence[str]) -> dict[str, str]:
         found = [file for file in os.listdir(path) if any(fnmatch(file.lower(), pattern) for pattern in patterns)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,26 @@ def mask_to_dicom_seg(
 ) -> str:
     """MONAI Label's ``nifti_to_dicom_seg`` with descriptions chosen by `segments_for`.
 
+    A mask that cannot be written is removed: it is a temporary file, which MONAI Label forgets after an error.
+
     Raises:
-        HTTPException: the mask is empty (a DICOM SEG holds at least one segment), or a value has no description.
+        HTTPException: the mask is empty (a DICOM SEG holds at least one segment), a value has no description, or the
+            series and the mask do not fit each other.
     """
+    try:
+        described = segments_for(_values_of(label), label_info)
+        made = str(nifti_to_dicom_seg(series_dir, label, described, **options))
+        if not Path(made).is_file():
+            raise ValueError("no DICOM SEG could be made of mask and series: the server's log says why")
+    except (ValueError, TypeError) as error:  # TypeError: a colour or an attribute of another type
+        Path(label).unlink(missing_ok=True)
+        raise HTTPException(422, detail=str(error)) from error
+    return made
+
+
+def _values_of(label: str) -> list[int]:
     mask = np.asarray(LoadImage(image_only=True)(label))
     present = [int(value) for value in np.unique(mask) if value]
     if not present:
-        raise HTTPException(422, detail="the mask is empty: there is nothing to put into a DICOM SEG")
-    try:
-        described = segments_for(present, label_info)
-    except ValueError as error:
-        raise HTTPException(422, detail=str(error)) from error
-    return str(nifti_to_dicom_seg(series_dir, label, described, **options))
+        raise ValueError("the mask is empty: there is nothing to put into a DICOM SEG")
+    return present

@@ -20,6 +20,10 @@ from numpy.typing import NDArray
 from lvm_med_monai.apps.label.guard import check_known
 from lvm_med_monai.apps.label.selection import entropies_of_slices, evenly, pick_diverse_uncertain
 from lvm_med_monai.apps.label.server.infer import UNREADABLE, BundleTask, root_of
+from lvm_med_monai.apps.label.stored_grid import stored_affine, stored_slice
+from lvm_med_monai.slices import SliceReader
+from lvm_med_monai.slices.geometry import LPS_TO_RAS
+from lvm_med_monai.slices.stack import Stack
 
 _log = logging.getLogger(__name__)
 SLICES = 16
@@ -31,7 +35,7 @@ class Looked:
     """What is known of an image.
 
     Attributes:
-        slices: (S,) indices along the last axis; 0 for a picture.
+        slices: (S,) indices of slices in the order in which `SliceReader` reads them; 0 for a picture.
         features: (S, F).
         uncertainty: (S,) mean entropy; zeros for an image that is annotated already.
     """
@@ -71,7 +75,8 @@ class DiverseUncertain(Strategy):
             datastore: the studies.
 
         Returns:
-            ``id``, the ``slice`` that was chosen, its ``uncertainty``; None if every image has a label.
+            ``id``; the ``slice`` that was chosen, an index along the ``axis`` of the file's own voxels; its
+            ``uncertainty``. None if every image has a label.
 
         Raises:
             RefusedError: ``model`` is none of those.
@@ -93,9 +98,11 @@ class DiverseUncertain(Strategy):
         covered = np.concatenate([look.features for look in seen]) if seen else np.empty((0, features.shape[1]))
         best = pick_diverse_uncertain(features, uncertainty, covered, 1)[0]
         image, place = rows[best]
+        axis, index = _in_file(datastore.get_image_uri(image), int(looked[image].slices[place]))
         return {
             "id": image,
-            "slice": int(looked[image].slices[place]),
+            "slice": index,
+            "axis": axis,
             "uncertainty": round(float(uncertainty[best]), 6),
             "weight": round(float(uncertainty[best]), 6),
         }
@@ -146,7 +153,15 @@ class DiverseUncertain(Strategy):
 
 
 def _depth(path: str) -> int:
-    from lvm_med_monai.slices import SliceReader
+    return _stack(path).n_slices
 
+
+def _in_file(path: str, index: int) -> tuple[int, int]:
+    """Axis and index of a slice in the file, which may hold its axes in another order than they are read in."""
+    stack = _stack(path)
+    return stored_slice(index, stack.n_slices, LPS_TO_RAS @ stack.geometry.affine, stored_affine(Path(path)))
+
+
+def _stack(path: str) -> Stack:
     reader = SliceReader()
-    return reader.choose(reader.read(path)).n_slices
+    return reader.choose(reader.read(path))

@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from monailabel.tasks.train.bundle import BundleTrainTask
 
 from lvm_med_monai.apps.label.pictures import fits_eight_bits
-from lvm_med_monai.apps.label.server.infer import takes_pictures
 from lvm_med_monai.data import SampleReader
 from lvm_med_monai.whole_file import whole_file
 
@@ -33,7 +33,7 @@ class BundleTraining(BundleTrainTask):
         """Split as MONAI Label does; where nothing is left for validation, validate on the training images."""
         if not datalist:
             raise ValueError("no image has a saved label (labels/final): annotate and save one before training")
-        if takes_pictures(Path(self.bundle_path)):
+        if "PictureIntensityd" in str(self.bundle_config.get("intensity")):
             _check_pictures([item["image"] for item in datalist])
         training, validation = super()._partition_datalist(datalist, request, shuffle)
         if validation is not None and not validation:
@@ -49,7 +49,8 @@ class BundleTraining(BundleTrainTask):
     def _update_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
         epochs = overrides[self.const.key_train_trainer_max_epochs()]
         config = self.bundle_config.config
-        overrides["device"] = f"$torch.device('{overrides['device']}')"  # MONAI Label gives text, which has no type
+        device = torch.device(overrides["device"])  # MONAI Label gives text, which has no type
+        overrides["device"] = f"$torch.device({str(device)!r})"
         overrides["run_dir"] = str(self._run_dir())
         overrides["epochs"] = epochs
         overrides["val_interval"] = min(int(config.get("val_interval", 1)), epochs)
@@ -87,7 +88,10 @@ class BundleTraining(BundleTrainTask):
 
 
 def _check_pictures(images: list[str]) -> None:
-    """A bundle's training clips values at 255; an answer of the server has them fitted (`as_eight_bits`)."""
+    """Name the first picture that a bundle's training would refuse, or see as black: one of shares of white.
+
+    An answer of the server has values fitted instead (`as_eight_bits`).
+    """
     reader = SampleReader()
     for image in images:
         values, _ = reader.get_data(reader.read(image))
