@@ -23,6 +23,7 @@ NEED_LABEL = [
     "test_dicomweb.py",
     "test_dicomweb_series.py",
     "test_requests.py",
+    "test_uploads.py",
     "test_stopping.py",
     "test_strategy.py",
     "test_training.py",

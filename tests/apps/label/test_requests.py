@@ -17,6 +17,7 @@ import requests
 from PIL import Image
 from running import label_server
 
+from tests.apps.label.images import write_images
 from tests.apps.label.known import bright_box, brighter_than_half, four_means, mean_brightness, spoilt
 
 pytestmark = pytest.mark.slow
@@ -27,34 +28,8 @@ BROKEN, BLIND = f"broken_{SKIN}", f"blind_{POLYPS}"
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Good images, and images that are damaged, deep, of four axes, or elsewhere."""
     folder = tmp_path_factory.mktemp("images")
-    half = np.zeros((80, 100), dtype=np.uint8)
-    half[:, 50:] = 255
-    Image.fromarray(half).save(folder / "half.png")
-    Image.fromarray(half).save(folder / "capital.PNG")
-    Image.fromarray(half.astype(np.uint16) * 200).save(folder / "deep.png")
-    Image.fromarray(np.float32(half) / 300).save(folder / "share.tif")
-    noise = np.random.default_rng(0).integers(0, 256, (80, 100)).astype(np.uint8)
-    Image.fromarray(noise).save(folder / "noise.png")
-    whole = (folder / "noise.png").read_bytes()
-    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
-    scan = np.full((64, 64, 4), -500, dtype=np.float32)
-    scan[10:40, 20:50] = 200
-    for name in ("scan", "holes"):
-        nibabel.save(nibabel.Nifti1Image(scan, np.diag([1, 1, 3, 1])), folder / f"{name}.nii.gz")
-        scan[20, 30] = np.nan
-    cine = np.zeros((16, 16, 3, 2), dtype=np.float32)
-    nibabel.save(nibabel.Nifti1Image(cine, np.eye(4)), folder / "cine.nii.gz")
-    secret = tmp_path_factory.mktemp("elsewhere") / "secret.png"
-    Image.fromarray(half).save(secret)
-    (folder / "linked.png").symlink_to(secret)
-    (folder / "labels" / "final").mkdir(parents=True)
-    (folder / "labels" / "final" / "noise.png").symlink_to(secret)
-    notes = {"image": {"ext": ".png", "info": {}}, "labels": {"final": {"ext": ".png", "info": {}}}}
-    (folder / "datastore_v2.json").write_text(
-        json.dumps({"name": "old", "description": "before the links", "objects": {"linked": notes, "noise": notes}})
-    )
+    write_images(folder, tmp_path_factory.mktemp("elsewhere"))
     return folder
 
 
@@ -294,73 +269,6 @@ def test_requests_without_an_answer(server: str, method: str, path: str, status:
     answer = requests.request(method, server + path, timeout=60)
     assert answer.status_code == status, answer.text
     assert reason in answer.json()["detail"]
-
-
-def picture(value: int) -> bytes:
-    file = BytesIO()
-    Image.fromarray(np.full((20, 30), value, dtype=np.uint8)).save(file, format="png")
-    return file.getvalue()
-
-
-def send(server: str, name: str, value: int, image: str | None = None) -> requests.Response:
-    file = {"file": (name, picture(value))}
-    return requests.put(f"{server}/datastore/image", params={"image": image} if image else {}, files=file, timeout=60)
-
-
-@pytest.mark.parametrize("text", ["[1]", "5", '"x"'])
-@pytest.mark.parametrize(
-    ("path", "file", "field"),
-    [
-        ("image?image=new", "file", "params"),
-        ("label?image=half", "label", "params"),
-        ("image/info?image=half", "", "info"),
-        ("label/info?label=half&tag=final", "", "info"),
-    ],
-)
-def test_notes_must_be_an_object(server: str, path: str, file: str, field: str, text: str) -> None:
-    files = {file: ("x.png", picture(1))} if file else None
-    answer = requests.put(f"{server}/datastore/{path}", data={field: text}, files=files, timeout=60)
-    assert (answer.status_code, "must be JSON objects" in answer.text) == (404, True), answer.text
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "field"),
-    [
-        ("put", "/datastore/image", "file"),
-        ("put", "/datastore/label?image=half", "label"),
-        ("put", "/session/", "files"),
-        ("post", f"/infer/{SKIN}", "file"),
-    ],
-)
-def test_a_file_whose_name_cannot_be_stored(server: str, method: str, path: str, field: str) -> None:
-    files = {field: (f"{'a' * 300}.png", picture(1))}
-    answer = requests.request(method, server + path, files=files, timeout=60)
-    assert (answer.status_code, "at most 200 bytes" in answer.text) == (404, True), answer.text
-
-
-def test_an_image_is_called_as_its_whole_file(server: str, images: Path) -> None:
-    for name, value in (("J. Doe.png", 10), ("J. Roe.PNG", 200)):
-        answer = send(server, name, value)
-        assert (answer.status_code, answer.json()) == (200, {"image": name[:-4]})
-        assert np.asarray(Image.open(images / name)).max() == value
-        assert requests.delete(f"{server}/datastore/image?id={name[:-4]}", timeout=60).status_code == 200
-
-
-@pytest.mark.parametrize("name", ["sent.png", "sent.PNG", "sent.tif", "sent.jpg"])
-def test_an_image_does_not_take_the_place_of_another(server: str, images: Path, name: str) -> None:
-    before = send(server, "sent.png", 10)
-    assert before.status_code in (200, 409), before.text
-    for answer in (send(server, name, 200), send(server, "other.png", 200, image="sent")):
-        assert (answer.status_code, "there is an image of the id 'sent'" in answer.text) == (409, True)
-    assert [path.name for path in images.glob("sent.*")] == ["sent.png"]
-    assert np.asarray(Image.open(images / "sent.png")).max() == 10
-
-
-def test_an_image_does_not_get_the_label_of_another(server: str, images: Path) -> None:
-    (images / "labels" / "final" / "gone.png").write_bytes(picture(1))
-    answer = send(server, "gone.png", 10)
-    assert (answer.status_code, "there is a label of the id 'gone'" in answer.text) == (409, True)
-    assert not (images / "gone.png").exists()
 
 
 def test_training_does_not_clip_a_deep_picture(server: str, images: Path) -> None:
