@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform
-from monai.utils import ImageMetaKey
+
+from lvm_med_monai.transforms.file_names import name_of
 
 _TOP = 255
 _ROUNDING = 0.01
@@ -43,18 +42,12 @@ class PictureIntensityd(MapTransform):
             low, high = float(image.min()), float(image.max())
             if not (low >= -_ROUNDING and high <= _TOP + _ROUNDING):  # also where they are not numbers
                 raise ValueError(
-                    f"{_name(item[key])} holds values of {low:g} to {high:g}, expected a picture of 0 to 255: save it "
-                    "with 8 bits, or set intensity to a transform that scales such values, like "
+                    f"{name_of(item[key])} holds values of {low:g} to {high:g}, expected a picture of 0 to 255: save "
+                    "it with 8 bits, or set intensity to a transform that scales such values, like "
                     "ScaleIntensityRangePercentilesd"
                 )
             item[key] = (image / _TOP).clamp(0, 1)
         return item
-
-
-def _name(image: Any) -> str:
-    """File name of an image, without its folders."""
-    known = image.meta.get(ImageMetaKey.FILENAME_OR_OBJ) if isinstance(image, MetaTensor) else None
-    return Path(known).name if isinstance(known, str) else "an image"
 
 
 class MinMaxSlicesd(MapTransform):

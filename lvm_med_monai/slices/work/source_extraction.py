@@ -129,12 +129,12 @@ class SourceExtraction:
 
     def _windows(self, stack: Stack, histogram: Histogram | None) -> list[Window]:
         """Window of each slice; slices differ only where their files ask to be shown differently."""
-        ranges = stack.display_ranges or (stack.display_range,)
+        ranges = stack.display_ranges or (stack.display_range,) * stack.n_slices
         alike = {
             asked: stored_window(replace(stack, display_range=asked), self.settings.storage, histogram)
             for asked in dict.fromkeys(ranges)
         }
-        return [alike[asked] for asked in ranges] if stack.display_ranges else [*alike.values()] * stack.n_slices
+        return [alike[asked] for asked in ranges]
 
     def _settle(self, stack: Stack) -> None:
         """Account for files that hold no slice of their own: companions, and all but one of a reformatted plane."""

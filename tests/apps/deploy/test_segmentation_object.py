@@ -27,6 +27,7 @@ from tests.apps.deploy.scenes import (
     SAGITTAL,
     SCENES,
     SLICES,
+    Scene,
     body,
     radiograph,
     save,
@@ -179,6 +180,14 @@ def test_channels_without_background_first_are_refused(names: tuple[str, ...]) -
         segment_names(names)
 
 
+def delete(scene: Scene, keyword: str) -> None:
+    """Remove an attribute from every file."""
+    for path in scene.folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        delattr(dataset, keyword)
+        dataset.save_as(path)
+
+
 @pytest.mark.parametrize(
     "orientation", [AXIAL, SAGITTAL, CORONAL, OBLIQUE], ids=["axial", "sagittal", "coronal", "oblique"]
 )
@@ -186,10 +195,7 @@ def test_positions_in_no_named_space_are_left_out_with_a_note(
     orientation: tuple[float, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene = volume(tmp_path / "series", orientation=orientation)
-    for path in scene.folder.iterdir():
-        dataset = pydicom.dcmread(path)
-        del dataset.FrameOfReferenceUID
-        dataset.save_as(path)
+    delete(scene, "FrameOfReferenceUID")
     labels = np.stack([body(i).astype(np.uint8) for i in range(SLICES)])
     with caplog.at_level(logging.WARNING, "lvm_med_monai"):
         seg = saved(tmp_path, scene, labels, ("background", "tumor"))
@@ -214,10 +220,7 @@ def test_an_orientation_that_files_disagree_in_is_left_empty(
 
 def test_a_made_up_size_of_pixels_is_in_no_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     scene = volume(tmp_path / "series")
-    for path in scene.folder.iterdir():
-        dataset = pydicom.dcmread(path)
-        del dataset.PixelSpacing
-        dataset.save_as(path)
+    delete(scene, "PixelSpacing")
     labels = np.stack([body(i).astype(np.uint8) for i in range(SLICES)])
     with caplog.at_level(logging.WARNING, "lvm_med_monai"):
         seg = saved(tmp_path, scene, labels, ("background", "tumor"))
